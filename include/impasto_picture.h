@@ -1,0 +1,38 @@
+/* impasto_picture.h: picture files to pixels and back, a library of its own beside the engine (impasto.h), whose
+ * conventions for errors, sizes and ownership hold here too.
+ *
+ * Read: JPEG and PNG (8 and 16 bit) always; WebP, TIFF, AVIF, HEIF and GIF through libvips where Impasto's vips module is
+ * installed. The format is told by the content, never by the name. Pixels come out upright (EXIF orientation applied) and
+ * in sRGB (an ICC profile, CMYK and YCCK included, applied by lcms2).
+ * Written: JPEG, PNG, and with the module WebP, TIFF and AVIF; the format is told by the name's ending.
+ */
+#ifndef IMPASTO_PICTURE_H
+#define IMPASTO_PICTURE_H
+
+#include "impasto.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The largest picture that is decoded, in pixels: a bound against files that claim to be enormous. */
+#define IMP_PICTURE_MAX_PIXELS ((uint64_t)1 << 28)
+
+/* Reads a picture file; *image is created with 1, 2, 3 or 4 channels and depth 8 or 16 as the file has them. */
+IMP_API int imp_picture_read(imp_context *context, const char *path, imp_image *image);
+
+/* The same from memory; name stands in messages. */
+IMP_API int imp_picture_decode(imp_context *context, const void *bytes, size_t length, const char *name, imp_image *image);
+
+/* Writes image to path: to a temporary file beside it, then renamed, so that path is whole or untouched.
+   quality: 1..100 for JPEG, WebP and AVIF; 0: 92. PNG keeps 16 bits, JPEG takes 8; an sRGB tag is written. */
+IMP_API int imp_picture_write(imp_context *context, const char *path, const imp_image *image, int quality);
+
+/* Fails with the same words as imp_picture_write would, before any work is done: an unknown ending, a folder that is
+   missing or cannot be written to, a module that is not installed. Leaves nothing behind. */
+IMP_API int imp_picture_can_write(imp_context *context, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

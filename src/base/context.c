@@ -1,0 +1,148 @@
+/* Making and freeing a context, and what the public interface tells about one. */
+#include "base/context.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "base/thread.h"
+
+#define MAX_THREADS                                                                                          \
+    256 /* as impasto.h promises                                                              */
+
+#define TEXT_OF(number) #number
+#define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *imp_version(void) {
+    return VERSION_TEXT(IMP_VERSION_MAJOR, IMP_VERSION_MINOR, IMP_VERSION_PATCH);
+}
+
+const char *imp_status_string(int status) {
+    switch (status) {
+    case IMP_OK:
+        return "no error";
+    case IMP_ERR_ARGUMENT:
+        return "a value is out of range or unknown";
+    case IMP_ERR_MEMORY:
+        return "out of memory";
+    case IMP_ERR_IO:
+        return "a file could not be read or written";
+    case IMP_ERR_FORMAT:
+        return "a file is damaged or of another kind";
+    case IMP_ERR_UNSUPPORTED:
+        return "not supported by this build";
+    case IMP_ERR_NUMERIC:
+        return "a number became infinite or undefined";
+    case IMP_ERR_THREAD:
+        return "the system gives no more threads; use fewer";
+    case IMP_ERR_STATE:
+        return "the call does not fit the state of the object";
+    default:
+        return "unknown error";
+    }
+}
+
+/* aligned_alloc wants a size that is a multiple of the alignment. */
+static void *default_allocate(void *user, size_t bytes) {
+    (void)user;
+    if (bytes > SIZE_MAX - IMP_ALIGNMENT) return NULL;
+    return aligned_alloc(IMP_ALIGNMENT, (bytes + IMP_ALIGNMENT - 1) / IMP_ALIGNMENT * IMP_ALIGNMENT);
+}
+
+static void default_release(void *user, void *memory) {
+    (void)user;
+    free(memory);
+}
+
+int imp_options_read(void *options, size_t bytes, const void *given) {
+    size_t size;
+    if (!given) return 1;
+    memcpy(&size, given, sizeof size);
+    if (size < sizeof size) return 0;
+    memcpy(options, given, size < bytes ? size : bytes);
+    memcpy(options, &bytes, sizeof bytes);
+    return 1;
+}
+
+int imp_report_write(void *given, const void *report, size_t bytes) {
+    size_t size;
+    if (!given) return 0;
+    memcpy(&size, given, sizeof size);
+    if (size < sizeof size) return 0;
+    memcpy(given, report, size < bytes ? size : bytes);
+    memcpy(given, &size, sizeof size);
+    return 1;
+}
+
+void imp_context_options_default(imp_context_options *options) {
+    if (options) *options = (imp_context_options){.size = sizeof *options};
+}
+
+/* Fills in what was left open; 0 when a value is out of range. */
+static int complete_options(imp_context_options *options, unsigned *cpu_features) {
+    int allowed = imp_cpu_features_allowed(options->instruction_set);
+    if (allowed < 0) return 0;
+    *cpu_features = imp_cpu_features() & (unsigned)allowed;
+    if (options->threads < 0 || options->threads > MAX_THREADS) return 0;
+    if (options->threads == 0) {
+        int processors = imp_cpu_count();
+        options->threads = processors < MAX_THREADS ? processors : MAX_THREADS;
+    }
+    if (!options->allocate != !options->release) return 0;
+    if (!options->allocate) {
+        options->allocate = default_allocate;
+        options->release = default_release;
+    }
+    /* The text is the caller's and may go away; its meaning is in cpu_features now. */
+    options->instruction_set = imp_cpu_features_name(*cpu_features);
+    return 1;
+}
+
+int imp_context_create(const imp_context_options *options, imp_context **context) {
+    imp_context_options own;
+    unsigned cpu_features;
+    imp_context *made;
+    int status;
+
+    if (!context) return IMP_ERR_ARGUMENT;
+    *context = NULL;
+    imp_context_options_default(&own);
+    if (!imp_options_read(&own, sizeof own, options)) return IMP_ERR_ARGUMENT;
+    if (!complete_options(&own, &cpu_features)) return IMP_ERR_ARGUMENT;
+
+    made = own.allocate(own.user, sizeof *made);
+    if (!made) return IMP_ERR_MEMORY;
+    memset(made, 0, sizeof *made);
+    made->options = own;
+    made->cpu_features = cpu_features;
+    atomic_init(&made->memory_now, 0);
+    atomic_init(&made->memory_peak, 0);
+    atomic_flag_clear(&made->error_lock);
+    status = imp_thread_pool_create(made, own.threads, &made->pool);
+    if (status != IMP_OK) {
+        imp_context_free(made);
+        return status;
+    }
+    *context = made;
+    return IMP_OK;
+}
+
+void imp_context_free(imp_context *context) {
+    if (!context) return;
+    imp_thread_pool_free(context, context->pool);
+    context->options.release(context->options.user, context);
+}
+
+int imp_context_get_info(const imp_context *context, imp_context_info *info) {
+    imp_context_info report;
+    if (!context) return IMP_ERR_ARGUMENT;
+    report = (imp_context_info){
+        .size = sizeof report,
+        .instruction_set = context->options.instruction_set,
+        .threads = context->options.threads,
+        .memory_now = atomic_load_explicit(&context->memory_now, memory_order_relaxed),
+        .memory_peak = atomic_load_explicit(&context->memory_peak, memory_order_relaxed),
+    };
+    return imp_report_write(info, &report, sizeof report) ? IMP_OK : IMP_ERR_ARGUMENT;
+}

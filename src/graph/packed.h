@@ -1,0 +1,22 @@
+/* Weights packed for a kernel table, kept in their network: made once, never changed afterwards, shared by all plans. */
+#ifndef IMP_GRAPH_PACKED_H
+#define IMP_GRAPH_PACKED_H
+
+#include "graph/network.h"
+
+typedef struct imp_packed {
+    const float *weights; /* of imp_kernels.convolve                                                                */
+    const float *bias;    /* padded with zeros to whole blocks; NULL where there is none                            */
+} imp_packed;
+
+/* Bytes that packing the layer would add to the network; 0 when it is there already. transpose: for backward-data. */
+size_t imp_packed_missing(const imp_network *network, const imp_kernels *kernels, int layer, int transpose);
+
+/* Finds or makes the packed weights; from any thread. IMP_ERR_MEMORY. */
+int imp_packed_get(imp_context *context, const imp_network *network, const imp_kernels *kernels, int layer,
+                   int transpose, imp_packed *packed);
+
+/* Releases all packed weights of the network, for imp_network_release. */
+void imp_packed_release(imp_network *network);
+
+#endif

@@ -1,0 +1,88 @@
+/* A plan: a network compiled for one shape, batch and set of taps; forward, losses' statistics, backward to the pixels.
+ *
+ * Compiling lowers the layers up to the last tap to fused nodes (convolution + bias + ReLU; ReLU mask in backward), gives each tensor its
+ * layout (blocked with a halo, kernels/kernels.h), places all of them in one arena by liveness, and asks the backend for the kernels.
+ *
+ * Losses are statistics: a tap yields sums that add over strips, tiles and pictures of a batch. style/ maps them to a loss and to a gradient
+ * by statistic, and backward brings that into the feature map. A tap that is used as a map (content) is compared with a kept target.
+ */
+#ifndef IMP_GRAPH_PLAN_H
+#define IMP_GRAPH_PLAN_H
+
+#include "graph/network.h"
+
+typedef struct imp_plan imp_plan;
+
+typedef enum imp_padding { IMP_PADDING_ZERO, IMP_PADDING_REPLICATE } imp_padding;
+
+typedef enum imp_tap_use {
+    IMP_TAP_STATISTICS = 1,
+    IMP_TAP_MAP = 2 /* keep the map for imp_plan_map_loss and imp_plan_copy_map                                      */
+} imp_tap_use;
+
+typedef struct imp_tap {
+    int layer;      /* of the network                                                                               */
+    unsigned use;   /* imp_tap_use bits                                                                             */
+} imp_tap;
+
+typedef struct imp_plan_options {
+    int batch, height, width;
+    const imp_tap *taps; /* each layer at most once                                                                 */
+    int tap_count;
+    imp_pool_kind pooling;
+    float average_scale;       /* multiplies averages (2 keeps the scale of activations); 1 is plain                */
+    imp_padding first_padding; /* of layers that read the input; all others pad with zero                           */
+    int backward;              /* 0: activations are freed as soon as nothing needs them                            */
+} imp_plan_options;
+
+/* Additive statistics of one picture's feature map F [channels, count]. */
+typedef struct imp_statistics {
+    int channels;
+    double count;        /* pixels summed over                                                                      */
+    const float *sum;    /* [channels]                                                                              */
+    const float *second; /* [channels, channels], F F^T, symmetric                                                  */
+} imp_statistics;
+
+/* A feature map kept outside a plan, [batch, channels, height, width] in the plan's own layout. */
+typedef struct imp_map_target imp_map_target;
+void imp_map_target_free(imp_context *context, imp_map_target *target);
+
+/* The gradient of the loss by one tap of one picture: dLoss/dF = by_second F + by_sum 1^T + map_weight (F - target). */
+typedef struct imp_tap_gradient {
+    const float *by_second; /* [channels, channels], symmetric, or NULL                                             */
+    const float *by_sum;    /* [channels], or NULL                                                                  */
+    float map_weight;       /* 0: no map loss                                                                       */
+    const imp_map_target *target;
+} imp_tap_gradient;
+
+/* The memory that a plan of these options takes, in bytes, and its floating-point operations for one forward (and, with
+   options->backward, one backward) pass, without making it. bytes includes the packed weights it would add to the network.
+   IMP_ERR_ARGUMENT: a picture too small for the network's pools up to the last tap, a size out of range. */
+int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes, double *operations);
+
+int imp_plan_create(imp_context *context, const imp_network *network, const imp_plan_options *options, imp_plan **plan);
+void imp_plan_free(imp_plan *plan);
+
+/* pixels: [batch, 3, height, width] floats, RGB planes, 0..255. */
+int imp_plan_forward(imp_plan *plan, const float *pixels);
+
+/* After forward. tap: index into options->taps; valid until the next forward. */
+imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture);
+
+/* A copy of a tap's map, to be a target: IMP_TAP_MAP taps only. */
+int imp_plan_copy_map(imp_plan *plan, int tap, imp_map_target **target);
+
+/* Sum of (F - target)^2 over one picture, and over how many values. */
+double imp_plan_map_loss(imp_plan *plan, int tap, int picture, const imp_map_target *target, double *values);
+
+/* The map as plain [channels, height, width] floats, for tests and tools; out holds imp_plan_tap_shape's product. */
+void imp_plan_tap_shape(const imp_plan *plan, int tap, int *channels, int *height, int *width);
+void imp_plan_read_map(const imp_plan *plan, int tap, int picture, float *out);
+
+/* gradients: [tap_count * batch], picture fastest. pixel_gradient: [batch, 3, height, width], written. */
+int imp_plan_backward(imp_plan *plan, const imp_tap_gradient *gradients, float *pixel_gradient);
+
+/* What ran, for --verbose. Returns 0 past the last. */
+int imp_plan_profile(const imp_plan *plan, int index, imp_node_profile *profile);
+
+#endif

@@ -1,0 +1,32 @@
+/* Feature maps of a batch in the blocked layout of kernels/kernels.h: sizes, strides, and views of one picture. */
+#ifndef IMP_GRAPH_TENSOR_H
+#define IMP_GRAPH_TENSOR_H
+
+#include "kernels/kernels.h"
+
+/* [batch, channels, height, width], blocked, each plane with a halo on its four sides. */
+typedef struct imp_map {
+    imp_view view;  /* of the first picture; view.at is NULL until memory is given                                  */
+    size_t picture; /* floats from one picture to the next                                                          */
+    int batch, halo;
+} imp_map;
+
+/* Fills in shape and strides, without memory; 0 when the size overflows size_t. */
+int imp_map_layout(imp_map *map, int batch, int channels, int height, int width, int halo);
+
+/* Floats of all pictures with their halos. */
+size_t imp_map_floats(const imp_map *map);
+
+/* Gives the map its memory of imp_map_floats floats. */
+void imp_map_place(imp_map *map, float *memory);
+
+/* One picture of the map: as a view, and as a map of batch 1. */
+imp_view imp_map_view(const imp_map *map, int picture);
+imp_map imp_map_picture(const imp_map *map, int picture);
+
+/* The same memory seen with its halo as a part of the area, and without a halo around that. */
+imp_map imp_map_extended(const imp_map *map);
+
+int imp_map_same_shape(const imp_map *a, const imp_map *b); /* halos may differ                                     */
+
+#endif
