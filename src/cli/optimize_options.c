@@ -1,0 +1,104 @@
+/* The options of `impasto optimize`, as data. */
+#include "cli/optimize_options.h"
+
+/* Bounds that no picture needs to pass; what they mean is in impasto.h. */
+#define MIN_SIDE 16
+#define MAX_WEIGHT 1e12
+#define MAX_ITERATIONS 1000000
+#define MAX_SECONDS (30 * 24 * 3600.0)
+#define MIN_MEMORY 1048576.0
+#define MAX_MEMORY 1.152921504606847e18 /* 2^60                                                                   */
+
+/* Declares name_at(index) over a list of names. */
+#define NAMES(function, ...)                                                                                           \
+    static const char *function(int index) {                                                                           \
+        static const char *const names[] = {__VA_ARGS__, NULL};                                                        \
+        return names[index];                                                                                           \
+    }
+
+NAMES(optimizer_at, "adam", "lbfgs", "lbfgs-linesearch")
+NAMES(pooling_at, "max", "average")
+NAMES(padding_at, "zero", "replicate")
+NAMES(colors_at, "before", "after")
+NAMES(start_at, "content", "noise")
+NAMES(depth_at, "8", "16")
+
+const char *imp_cli_instruction_set_at(int index) {
+    static const char *const names[] = {"c", "avx2", "avx512", NULL};
+    return names[index];
+}
+
+void imp_cli_optimize_defaults(void *user) {
+    imp_cli_optimize_settings *settings = user;
+    imp_painting_options_default(&settings->painting);
+}
+
+#define AT(field) .offset = offsetof(imp_cli_optimize_settings, field)
+#define FLAG .kind = IMP_CLI_FLAG
+#define TEXT .kind = IMP_CLI_TEXT
+#define CHOICE(names) .kind = IMP_CLI_CHOICE, .choice = names
+#define WHOLE(low, high) .kind = IMP_CLI_INTEGER, .minimum = low, .maximum = high
+#define REAL(low, high) .kind = IMP_CLI_NUMBER, .minimum = low, .maximum = high
+
+/* clang-format off: a table reads best as one */
+const imp_cli_option imp_cli_optimize_options[] = {
+    {"style", 's', .kind = IMP_CLI_TEXTS, AT(styles), .value = "PAINTING[:WEIGHT]",
+     .help = "The painting whose manner is taken. May be given several times, each with its weight (1 where none is "
+             "given)."},
+    {"output", 'o', TEXT, AT(output), .value = "OUT",
+     .help =
+         "The picture to write; its ending tells the format (.jpg, .png; with the vips module .webp, .tif, .avif)."},
+    {"size", 0, WHOLE(MIN_SIDE, IMP_IMAGE_MAX_SIDE), AT(painting.longer_side), .value = "PIXELS",
+     .help = "Longer side of the result; 512 where it is not given. A photo that is smaller stays as it is."},
+    {"enlarge", 0, FLAG, AT(enlarge), .help = "Enlarge a photo that is smaller than --size."},
+    {"style-size", 0, WHOLE(MIN_SIDE, IMP_IMAGE_MAX_SIDE), AT(painting.style_side), .value = "PIXELS",
+     .help = "Longer side to which paintings are resized: the size of the strokes."},
+    {"preset", 'p', CHOICE(imp_preset_name), AT(painting.preset), .value = "NAME",
+     .help = "Where the settings that are not given come from."},
+    {"iterations", 'n', WHOLE(0, MAX_ITERATIONS), AT(painting.iterations), .value = "N",
+     .help = "Iterations over all scales; 0 writes the start picture."},
+    {"time", 't', .kind = IMP_CLI_SECONDS, .maximum = MAX_SECONDS, .above = true, AT(painting.time_limit),
+     .value = "TIME", .help = "Stop after this time (90, 60s, 2m, 1h), shared out over the scales."},
+    {"content-weight", 0, REAL(0, MAX_WEIGHT), AT(painting.content_weight), .value = "WEIGHT",
+     .help = "How much the result keeps to the photo."},
+    {"style-weight", 0, REAL(0, MAX_WEIGHT), AT(painting.style_weight), .value = "WEIGHT",
+     .help = "How much the result keeps to the paintings."},
+    {"tv-weight", 0, REAL(0, MAX_WEIGHT), AT(painting.variation_weight), .value = "WEIGHT",
+     .help = "How much the result is smoothed (total variation)."},
+    {"content-layers", 0, TEXT, AT(painting.content_layers), .value = "LAYERS",
+     .help = "Layers of the model at which the photo is compared, with weights: conv4_2:1,conv3_2:0.5"},
+    {"style-layers", 0, TEXT, AT(painting.style_layers), .value = "LAYERS",
+     .help = "Layers of the model at which the paintings are compared, with weights: conv1_1:1,conv2_1:0.5"},
+    {"style-loss", 0, CHOICE(imp_style_loss_name), AT(painting.style_loss), .value = "NAME",
+     .help = "What of a painting is compared."},
+    {"optimizer", 0, CHOICE(optimizer_at), AT(painting.optimizer), .value = "NAME",
+     .help = "How the loss is made small."},
+    {"learning-rate", 0, REAL(0, 255), .above = true, AT(painting.learning_rate), .value = "RATE",
+     .help = "Adam's step, in units of 1/255 of a colour."},
+    {"pooling", 0, CHOICE(pooling_at), AT(painting.pooling), .value = "NAME",
+     .help = "The network's pooling: max is more painterly, average smoother."},
+    {"padding", 0, CHOICE(padding_at), AT(painting.padding), .value = "NAME",
+     .help = "What stands around the picture for the first layer."},
+    {"keep-colors", 'k', CHOICE(colors_at), AT(keep_colors), .value = "WHEN",
+     .help = "Keep the photo's colours: recolour the paintings before, or take over the photo's hues after."},
+    {"start", 0, CHOICE(start_at), AT(painting.start), .value = "NAME", .help = "What the painting starts from."},
+    {"init", 0, TEXT, AT(initial), .value = "PICTURE", .help = "Start from this picture."},
+    {"seed", 0, .kind = IMP_CLI_SEED, AT(painting.seed), .value = "N",
+     .help = "Of the noise: the same seed gives the same picture."},
+    {"depth", 0, CHOICE(depth_at), AT(depth), .value = "BITS",
+     .help = "Bits of each sample of the result; 16 for .png and .tif only."},
+    {"quality", 'q', WHOLE(1, 100), AT(quality), .value = "N",
+     .help = "Of .jpg, .webp and .avif; 92 where it is not given."},
+    {"model", 'm', TEXT, AT(model), .value = "MODEL",
+     .help = "A model file, or the name of an installed one (see impasto model list); vgg19 where it is not given."},
+    {"threads", 'j', WHOLE(1, IMP_CLI_MAX_THREADS), AT(threads), .value = "N",
+     .help = "Threads; one for each processor where it is not given. The result is the same for any number."},
+    {"max-memory", 0, .kind = IMP_CLI_BYTES, .minimum = MIN_MEMORY, .maximum = MAX_MEMORY, AT(memory_limit),
+     .value = "BYTES", .help = "Use no more memory than this (800M, 2G)."},
+    {"instruction-set", 0, CHOICE(imp_cli_instruction_set_at), AT(instruction_set), .value = "NAME",
+     .help = "Use no more of the processor than this."},
+    {"json", 0, FLAG, AT(json), .help = "Print events for programs: one JSON object a line."},
+    {"quiet", 0, FLAG, AT(quiet), .help = "Print nothing but warnings and errors."},
+    {"verbose", 'v', FLAG, AT(verbose), .help = "Afterwards, print what ran and how long it took."},
+    {0}};
+/* clang-format on */

@@ -1,0 +1,37 @@
+/* What the program asks the operating system: time, memory, files, signals. */
+#ifndef IMP_CLI_SYSTEM_H
+#define IMP_CLI_SYSTEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+double imp_cli_seconds(void); /* since some fixed moment                                                          */
+
+/* Bytes that the process could still use: free memory and what a control group leaves; UINT64_MAX when not known. */
+uint64_t imp_cli_memory_available(void);
+
+/* Bytes of address space that `ulimit -v` still leaves; UINT64_MAX without a limit. */
+uint64_t imp_cli_address_space_left(void);
+
+/* The most resident memory the process has had so far, in bytes. */
+uint64_t imp_cli_memory_peak(void);
+
+/* Whether both paths lead to one existing file, by whatever links. */
+bool imp_cli_same_file(const char *a, const char *b);
+
+bool imp_cli_is_file(const char *path);
+
+/* The folder that the running program lies in: what is installed with it is found from there, wherever that is. */
+bool imp_cli_program_folder(char *folder, size_t size);
+
+/* From here on SIGINT, SIGTERM and SIGHUP only note that they came; a second one ends the process at once. */
+void imp_cli_catch_signals(void);
+
+/* The signal that came, or 0. */
+int imp_cli_signal(void);
+
+/* Columns of the terminal that standard output is; 0 when it is none. */
+int imp_cli_terminal_width(void);
+
+#endif
