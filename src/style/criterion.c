@@ -1,0 +1,199 @@
+/* The criterion: taps of a plan, targets per tap, weighted sums of losses and gradients. */
+#include "style/criterion.h"
+
+#include "style/variation.h"
+
+/* One layer that losses look at; a layer may serve content and style. */
+typedef struct loss_tap {
+    double content_weight, style_weight; /* of the layer, without the global weights                                */
+    int has_content, has_style;
+    imp_style_target *style_target;
+    imp_map_target *content_target;
+    float *by_second, *by_sum;
+} loss_tap;
+
+struct imp_criterion {
+    imp_context *context;
+    const imp_network *network;
+    const imp_settings *settings;
+    int width, height;
+    imp_plan *plan;
+    imp_tap taps[2 * IMP_MAX_LOSS_LAYERS];
+    loss_tap losses[2 * IMP_MAX_LOSS_LAYERS];
+    imp_tap_gradient gradients[2 * IMP_MAX_LOSS_LAYERS];
+    int tap_count;
+};
+
+/* The tap of a layer, added when it is new. */
+static loss_tap *tap_of_layer(imp_criterion *criterion, int layer, unsigned use) {
+    int i = 0;
+    while (i < criterion->tap_count && criterion->taps[i].layer != layer) i++;
+    if (i == criterion->tap_count) criterion->taps[criterion->tap_count++].layer = layer;
+    criterion->taps[i].use |= use;
+    return &criterion->losses[i];
+}
+
+static void list_taps(imp_criterion *criterion) {
+    const imp_settings *settings = criterion->settings;
+    for (int i = 0; i < settings->style_count; i++) {
+        loss_tap *tap = tap_of_layer(criterion, settings->style[i].layer, IMP_TAP_STATISTICS);
+        tap->style_weight = settings->style[i].weight;
+        tap->has_style = 1;
+    }
+    for (int i = 0; i < settings->content_count; i++) {
+        loss_tap *tap = tap_of_layer(criterion, settings->content[i].layer, IMP_TAP_MAP);
+        tap->content_weight = settings->content[i].weight;
+        tap->has_content = 1;
+    }
+}
+
+static imp_plan_options plan_options(const imp_criterion *criterion, const imp_tap *taps, int tap_count, int width,
+                                     int height, int backward) {
+    const imp_settings *settings = criterion->settings;
+    return (imp_plan_options){.batch = 1,
+                              .height = height,
+                              .width = width,
+                              .taps = taps,
+                              .tap_count = tap_count,
+                              .pooling = settings->pooling,
+                              .average_scale = (float)settings->preset->average_scale,
+                              .first_padding = settings->padding,
+                              .backward = backward};
+}
+
+static int create_style_target(imp_criterion *criterion, int index) {
+    imp_context *context = criterion->context;
+    loss_tap *tap = &criterion->losses[index];
+    size_t channels = (size_t)criterion->network->layers[criterion->taps[index].layer].channels;
+    tap->by_second = imp_allocate_zero(context, channels * channels, sizeof(float));
+    tap->by_sum = imp_allocate_zero(context, channels, sizeof(float));
+    if (!tap->by_second || !tap->by_sum) return IMP_ERR_MEMORY;
+    unsigned parts = criterion->settings->style_loss->gradient;
+    criterion->gradients[index].by_second = parts & IMP_STYLE_BY_SECOND ? tap->by_second : NULL;
+    criterion->gradients[index].by_sum = parts & IMP_STYLE_BY_SUM ? tap->by_sum : NULL;
+    return imp_style_target_create(context, criterion->settings->style_loss, (int)channels,
+                                   criterion->network->preprocessing->feature_scale, &tap->style_target);
+}
+
+int imp_criterion_create(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
+                         int height, imp_criterion **out) {
+    *out = NULL;
+    imp_criterion *criterion = imp_allocate_zero(context, 1, sizeof *criterion);
+    if (!criterion) return IMP_ERR_MEMORY;
+    criterion->context = context;
+    criterion->network = network;
+    criterion->settings = settings;
+    criterion->width = width;
+    criterion->height = height;
+    list_taps(criterion);
+    imp_plan_options options = plan_options(criterion, criterion->taps, criterion->tap_count, width, height, 1);
+    int status = imp_plan_create(context, network, &options, &criterion->plan);
+    for (int i = 0; i < criterion->tap_count && !status; i++)
+        if (criterion->losses[i].has_style) status = create_style_target(criterion, i);
+    if (status) {
+        imp_criterion_free(criterion);
+        return status;
+    }
+    *out = criterion;
+    return IMP_OK;
+}
+
+int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
+                          int height, uint64_t *bytes, double *operations) {
+    imp_criterion criterion = {.context = context, .network = network, .settings = settings};
+    list_taps(&criterion);
+    imp_plan_options options = plan_options(&criterion, criterion.taps, criterion.tap_count, width, height, 1);
+    return imp_plan_measure(context, network, &options, bytes, operations);
+}
+
+/* Statistics of a style picture, by a plan of its own that goes no further than the deepest style layer. */
+int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight) {
+    imp_tap taps[IMP_MAX_LOSS_LAYERS];
+    loss_tap *targets[IMP_MAX_LOSS_LAYERS];
+    int count = 0;
+    for (int i = 0; i < criterion->tap_count; i++)
+        if (criterion->losses[i].has_style) {
+            targets[count] = &criterion->losses[i];
+            taps[count++] = (imp_tap){criterion->taps[i].layer, IMP_TAP_STATISTICS};
+        }
+    if (count == 0) return IMP_OK;
+    imp_plan_options options = plan_options(criterion, taps, count, width, height, 0);
+    imp_plan *plan;
+    int status = imp_plan_create(criterion->context, criterion->network, &options, &plan);
+    if (status) return status;
+    status = imp_plan_forward(plan, style);
+    for (int i = 0; i < count && !status; i++) {
+        imp_statistics statistics = imp_plan_statistics(plan, i, 0);
+        status = imp_style_target_add(targets[i]->style_target, &statistics, weight);
+    }
+    imp_plan_free(plan);
+    return status;
+}
+
+int imp_criterion_set_content(imp_criterion *criterion, const float *content) {
+    int status = imp_plan_forward(criterion->plan, content);
+    for (int i = 0; i < criterion->tap_count && !status; i++) {
+        loss_tap *tap = &criterion->losses[i];
+        if (tap->has_style) status = imp_style_target_finish(tap->style_target);
+        if (!tap->has_content || status) continue;
+        imp_map_target_free(criterion->context, tap->content_target);
+        tap->content_target = NULL;
+        status = imp_plan_copy_map(criterion->plan, i, &tap->content_target);
+        criterion->gradients[i].target = tap->content_target;
+    }
+    return status;
+}
+
+/* Style loss of one tap and its gradient by statistic. */
+static int evaluate_style(imp_criterion *criterion, int index, double *style) {
+    loss_tap *tap = &criterion->losses[index];
+    double value, weight = criterion->settings->style_weight * tap->style_weight;
+    imp_statistics statistics = imp_plan_statistics(criterion->plan, index, 0);
+    int status = imp_style_evaluate(tap->style_target, &statistics, weight, &value, tap->by_second, tap->by_sum);
+    if (!status) *style += tap->style_weight * value;
+    return status;
+}
+
+/* Content loss mean((s F - s C)^2) of one tap, s the feature scale, and the factor of F - C in its gradient. */
+static void evaluate_content(imp_criterion *criterion, int index, double *content) {
+    loss_tap *tap = &criterion->losses[index];
+    double values, scale = criterion->network->preprocessing->feature_scale;
+    double sum = imp_plan_map_loss(criterion->plan, index, 0, tap->content_target, &values);
+    double factor = tap->content_weight * scale * scale / values;
+    *content += factor * sum;
+    criterion->gradients[index].map_weight = (float)(2 * criterion->settings->content_weight * factor);
+}
+
+int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, imp_losses *losses, float *gradient) {
+    const imp_settings *settings = criterion->settings;
+    *losses = (imp_losses){0};
+    int status = imp_plan_forward(criterion->plan, planes);
+    for (int i = 0; i < criterion->tap_count && !status; i++) {
+        if (criterion->losses[i].has_content) evaluate_content(criterion, i, &losses->content);
+        if (criterion->losses[i].has_style) status = evaluate_style(criterion, i, &losses->style);
+    }
+    if (!status) status = imp_plan_backward(criterion->plan, criterion->gradients, gradient);
+    if (!status && settings->variation_weight > 0)
+        status = imp_variation(criterion->context, planes, 3, criterion->height, criterion->width,
+                               settings->variation_weight, &losses->variation, gradient);
+    losses->total = settings->content_weight * losses->content + settings->style_weight * losses->style +
+                    settings->variation_weight * losses->variation;
+    return status;
+}
+
+int imp_criterion_profile(const imp_criterion *criterion, int index, imp_node_profile *profile) {
+    return imp_plan_profile(criterion->plan, index, profile);
+}
+
+void imp_criterion_free(imp_criterion *criterion) {
+    if (!criterion) return;
+    for (int i = 0; i < criterion->tap_count; i++) {
+        loss_tap *tap = &criterion->losses[i];
+        imp_style_target_free(tap->style_target);
+        imp_map_target_free(criterion->context, tap->content_target);
+        imp_release(criterion->context, tap->by_second);
+        imp_release(criterion->context, tap->by_sum);
+    }
+    imp_plan_free(criterion->plan);
+    imp_release(criterion->context, criterion);
+}

@@ -1,0 +1,36 @@
+/* The criterion: what one scale's picture is compared with, and how far off it is. A plan of the network for that size, the
+ * photo's content, the styles' statistics; in go planes, out come losses and the gradient by pixel. */
+#ifndef IMP_STYLE_CRITERION_H
+#define IMP_STYLE_CRITERION_H
+
+#include "style/settings.h"
+
+typedef struct imp_criterion imp_criterion;
+
+typedef struct imp_losses {
+    double total, content, style; /* content and style before their weights                                         */
+    double variation;
+} imp_losses;
+
+/* For pictures of width x height. settings and network outlive the criterion. */
+int imp_criterion_create(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
+                         int height, imp_criterion **criterion);
+
+/* What create and later calls take, in bytes, and the operations of one evaluation. */
+int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
+                          int height, uint64_t *bytes, double *operations);
+
+/* style: planes [3, height, width] on 0..255, of any size that reaches the deepest style layer. */
+int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight);
+
+/* content: planes of the criterion's own size. After the last style. */
+int imp_criterion_set_content(imp_criterion *criterion, const float *content);
+
+/* Losses at planes [3, height, width]; gradient of the total by planes, written. */
+int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, imp_losses *losses, float *gradient);
+
+int imp_criterion_profile(const imp_criterion *criterion, int index, imp_node_profile *profile);
+
+void imp_criterion_free(imp_criterion *criterion);
+
+#endif

@@ -1,0 +1,401 @@
+/* A painting: from scale to scale, evaluate and step. */
+#include "style/painting.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "style/colour.h"
+#include "style/criterion.h"
+#include "style/descent.h"
+#include "style/image.h"
+
+#define MAX_STYLES 64
+#define MAX_BAD_STEPS 20     /* losses in a row that are not finite before L-BFGS, which damps its steps, gives up  */
+#define NOISE_DEVIATION 32.0 /* of the start from noise, around middle grey: an eighth of the range of a pixel      */
+
+typedef struct style_picture {
+    float *planes; /* at the size that the final scale wants                                                        */
+    int width, height;
+    double weight;
+} style_picture;
+
+struct imp_painting {
+    imp_context *context;
+    const imp_network *network;
+    imp_settings settings;
+    float *photo; /* planes at the final size                                                                       */
+    style_picture styles[MAX_STYLES];
+    int style_count;
+
+    /* The scale at work: criterion and descent are NULL until its first evaluation. */
+    int scale;
+    int scale_iteration, iteration;
+    float *planes, *gradient; /* [3, height, width] of this scale; gradient comes with the criterion                */
+    imp_criterion *criterion;
+    imp_descent *descent;
+
+    double started; /* imp_seconds; 0: not yet                                                                      */
+    int bad_steps;  /* losses in a row that were not finite                                                         */
+    int scale_over, finished, failed;
+};
+
+static const imp_scale *current(const imp_painting *painting) {
+    return &painting->settings.scales[painting->scale];
+}
+
+static const imp_scale *final_scale(const imp_painting *painting) {
+    return &painting->settings.scales[painting->settings.scale_count - 1];
+}
+
+static size_t plane_floats(const imp_scale *scale) {
+    return (size_t)3 * (size_t)scale->width * (size_t)scale->height;
+}
+
+/* Planes of one scale's size as planes of another's, clamped where the filter overshoots; *out is created. */
+static int resize_planes(imp_context *context, const float *planes, int width, int height, int out_width,
+                         int out_height, imp_filter filter, float **out) {
+    size_t count = (size_t)3 * (size_t)out_width * (size_t)out_height;
+    *out = imp_allocate(context, count * sizeof(float));
+    if (!*out) return IMP_ERR_MEMORY;
+    if (width == out_width && height == out_height) {
+        memcpy(*out, planes, count * sizeof(float));
+        return IMP_OK;
+    }
+    int status = imp_planes_resize(context, planes, 3, height, width, *out, out_height, out_width, filter);
+    for (size_t i = 0; i < count && !status; i++) (*out)[i] = fminf(fmaxf((*out)[i], 0), 255);
+    return status;
+}
+
+/* The photo at a scale's size. */
+static int photo_at(const imp_painting *painting, const imp_scale *scale, float **planes) {
+    const imp_scale *last = final_scale(painting);
+    return resize_planes(painting->context, painting->photo, last->width, last->height, scale->width, scale->height,
+                         IMP_FILTER_LANCZOS, planes);
+}
+
+/* The picture before the first iteration, at the size of the first scale that has iterations. */
+static int create_start(imp_painting *painting, const imp_image *start_image) {
+    const imp_scale *scale = current(painting);
+    size_t count = plane_floats(scale);
+    if (start_image)
+        return imp_image_to_planes(painting->context, start_image, scale->width, scale->height, &painting->planes);
+    if (!painting->settings.start_from_noise) return photo_at(painting, scale, &painting->planes);
+    painting->planes = imp_allocate(painting->context, count * sizeof(float));
+    if (!painting->planes) return IMP_ERR_MEMORY;
+    imp_random random;
+    imp_random_seed(&random, painting->settings.seed);
+    for (size_t i = 0; i < count; i++)
+        painting->planes[i] = fminf(fmaxf((float)(127.5 + NOISE_DEVIATION * imp_random_normal(&random)), 0), 255);
+    return IMP_OK;
+}
+
+/* The next scale with something to do, from index on; the last one when there is none. */
+static int next_scale(const imp_settings *settings, int index) {
+    while (index < settings->scale_count - 1 && settings->scales[index].iterations == 0) index++;
+    return index;
+}
+
+int imp_paint_create(imp_context *context, const imp_model *model, const imp_image *photo,
+                     const imp_painting_options *options, imp_painting **out) {
+    *out = NULL;
+    imp_painting *painting = imp_allocate_zero(context, 1, sizeof *painting);
+    if (!painting) return IMP_ERR_MEMORY;
+    painting->context = context;
+    painting->network = &model->network;
+    int status = imp_settings_resolve(context, model, photo->width, photo->height, options, &painting->settings);
+    if (!status) {
+        painting->scale = next_scale(&painting->settings, 0);
+        const imp_scale *last = final_scale(painting);
+        status = imp_image_to_planes(context, photo, last->width, last->height, &painting->photo);
+    }
+    if (!status) status = create_start(painting, options->start_image);
+    if (status) {
+        imp_painting_free(painting);
+        return status;
+    }
+    *out = painting;
+    return IMP_OK;
+}
+
+/* The size of a style picture beside an output whose longer side is `side`: proportions kept as far as the shorter side reaches
+   the deepest layer. */
+static void style_size(const imp_painting *painting, int width, int height, double side, int *out_width,
+                       int *out_height) {
+    double least = imp_settings_least_side(&painting->settings, painting->network);
+    double factor = side * painting->settings.style_scale / (width > height ? width : height);
+    *out_width = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(width * factor)));
+    *out_height = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(height * factor)));
+}
+
+static double longer_side(const imp_scale *scale) {
+    return scale->width > scale->height ? scale->width : scale->height;
+}
+
+int imp_paint_add_style(imp_painting *painting, const imp_image *image, double weight) {
+    imp_context *context = painting->context;
+    if (painting->started > 0) return imp_fail(context, IMP_ERR_STATE, "a style cannot be added after the first step");
+    if (painting->style_count == MAX_STYLES)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "more than %d style pictures", MAX_STYLES);
+    if (!(weight > 0 && weight <= 1e15))
+        return imp_fail(context, IMP_ERR_ARGUMENT, "the weight of a style is %g; it must be above 0", weight);
+
+    style_picture *style = &painting->styles[painting->style_count];
+    const imp_scale *last = final_scale(painting);
+    style_size(painting, image->width, image->height, longer_side(last), &style->width, &style->height);
+    int status = imp_image_to_planes(context, image, style->width, style->height, &style->planes);
+    size_t pixels = (size_t)style->width * (size_t)style->height;
+    if (!status && painting->settings.keep_colors == IMP_COLORS_BEFORE) {
+        status = imp_colour_match(context, style->planes, pixels, painting->photo, plane_floats(last) / 3);
+        for (size_t i = 0; i < 3 * pixels; i++) style->planes[i] = fminf(fmaxf(style->planes[i], 0), 255);
+    }
+    if (status) {
+        imp_release(context, style->planes);
+        style->planes = NULL;
+        return status;
+    }
+    style->weight = weight;
+    painting->style_count++;
+    return IMP_OK;
+}
+
+int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate) {
+    const imp_settings *settings = &painting->settings;
+    const imp_scale *last = final_scale(painting);
+    imp_estimate sum = {
+        .size = estimate->size, .width = last->width, .height = last->height, .scales = settings->scale_count};
+    sum.iterations = imp_settings_iterations(settings);
+    for (int i = next_scale(settings, 0); i < settings->scale_count; i++) {
+        const imp_scale *scale = &settings->scales[i];
+        uint64_t bytes;
+        double operations;
+        int status = imp_criterion_measure(painting->context, painting->network, settings, scale->width, scale->height,
+                                           &bytes, &operations);
+        if (status) return status;
+        /* The picture and its gradient; the coarser scale's descent is there while this one's is made. */
+        bytes += 2 * plane_floats(scale) * sizeof(float) + imp_descent_measure(settings, scale->width, scale->height);
+        if (i > 0)
+            bytes += imp_descent_measure(settings, settings->scales[i - 1].width, settings->scales[i - 1].height);
+        if (bytes > sum.bytes) sum.bytes = bytes;
+        sum.operations += operations * scale->iterations;
+    }
+    sum.bytes += plane_floats(last) * sizeof(float); /* the photo                                                   */
+    for (int i = 0; i < painting->style_count; i++)
+        sum.bytes += (uint64_t)painting->styles[i].width * (uint64_t)painting->styles[i].height * 3 * sizeof(float);
+    *estimate = sum;
+    return IMP_OK;
+}
+
+static int add_styles(imp_painting *painting) {
+    int status = IMP_OK;
+    for (int i = 0; i < painting->style_count && !status; i++) {
+        style_picture *style = &painting->styles[i];
+        int width, height;
+        float *planes;
+        style_size(painting, style->width, style->height, longer_side(current(painting)), &width, &height);
+        status = resize_planes(painting->context, style->planes, style->width, style->height, width, height,
+                               IMP_FILTER_LANCZOS, &planes);
+        if (!status) status = imp_criterion_add_style(painting->criterion, planes, width, height, style->weight);
+        imp_release(painting->context, planes);
+    }
+    return status;
+}
+
+/* Makes the criterion and descent of the current scale, unless they are there. */
+static int prepare_scale(imp_painting *painting) {
+    if (painting->criterion) return IMP_OK;
+    imp_context *context = painting->context;
+    const imp_scale *scale = current(painting);
+    float *photo = NULL;
+    imp_descent *descent = NULL;
+    painting->gradient = imp_allocate(context, plane_floats(scale) * sizeof(float));
+    if (!painting->gradient) return IMP_ERR_MEMORY;
+    int status =
+        imp_descent_create(context, &painting->settings, scale->width, scale->height, painting->descent, &descent);
+    if (!status) {
+        imp_descent_free(painting->descent);
+        painting->descent = descent;
+        status = imp_criterion_create(context, painting->network, &painting->settings, scale->width, scale->height,
+                                      &painting->criterion);
+    }
+    if (!status) status = add_styles(painting);
+    if (!status) status = photo_at(painting, scale, &photo);
+    if (!status) status = imp_criterion_set_content(painting->criterion, photo);
+    imp_release(context, photo);
+    return status;
+}
+
+static void release_criterion(imp_painting *painting) {
+    imp_criterion_free(painting->criterion);
+    imp_release(painting->context, painting->gradient);
+    painting->criterion = NULL;
+    painting->gradient = NULL;
+}
+
+/* The share of the whole work that lies before the end of `iterations` on a scale; pixels times iterations is work. */
+static double work_until(const imp_settings *settings, int scale, double scale_iterations) {
+    double before = 0, all = 0;
+    for (int i = 0; i < settings->scale_count; i++) {
+        double pixels = (double)settings->scales[i].width * settings->scales[i].height;
+        all += pixels * settings->scales[i].iterations;
+        if (i < scale) before += pixels * settings->scales[i].iterations;
+        if (i == scale) before += pixels * scale_iterations;
+    }
+    return all > 0 ? before / all : 1;
+}
+
+/* Whether the current scale has had its iterations, or its share of the time. A time limit replaces the count of iterations. */
+static int scale_is_over(const imp_painting *painting) {
+    const imp_settings *settings = &painting->settings;
+    if (settings->time_limit <= 0) return painting->scale_iteration >= current(painting)->iterations;
+    double share = work_until(settings, painting->scale, current(painting)->iterations);
+    return imp_seconds() - painting->started >= settings->time_limit * share;
+}
+
+/* Carries the picture to the next scale. */
+static int advance_scale(imp_painting *painting) {
+    const imp_scale *old = current(painting);
+    int index = next_scale(&painting->settings, painting->scale + 1);
+    const imp_scale *scale = &painting->settings.scales[index];
+    const float *picture = imp_descent_picture(painting->descent, painting->planes);
+    float *planes;
+    int status = resize_planes(painting->context, picture, old->width, old->height, scale->width, scale->height,
+                               IMP_FILTER_BICUBIC, &planes);
+    if (status) {
+        imp_release(painting->context, planes);
+        return status;
+    }
+    release_criterion(painting);
+    imp_release(painting->context, painting->planes);
+    painting->planes = planes;
+    painting->scale = index;
+    painting->scale_iteration = 0;
+    painting->scale_over = 0;
+    return IMP_OK;
+}
+
+/* Puts the picture back to the last good one and says what to do. */
+static int fail_numeric(imp_painting *painting) {
+    const imp_scale *scale = current(painting);
+    if (painting->iteration > 0)
+        memcpy(painting->planes, imp_descent_last_good(painting->descent), plane_floats(scale) * sizeof(float));
+    painting->failed = 1;
+    return imp_fail(painting->context, IMP_ERR_NUMERIC,
+                    "the loss is no longer a finite number (iteration %d, %d x %d pixels): lower the learning rate or "
+                    "the content and style "
+                    "weights; the picture is the last good one",
+                    painting->iteration + 1, scale->width, scale->height);
+}
+
+static void report(const imp_painting *painting, const imp_losses *losses, imp_progress *progress) {
+    const imp_settings *settings = &painting->settings;
+    const imp_scale *scale = current(painting);
+    double seconds = painting->started > 0 ? imp_seconds() - painting->started : 0;
+    double share = work_until(settings, painting->scale, painting->scale_iteration);
+    double left = settings->time_limit > 0 ? settings->time_limit - seconds
+                  : share > 0              ? seconds * (1 - share) / share
+                                           : 0;
+    *progress = (imp_progress){.size = progress->size,
+                               .scale = painting->scale + 1,
+                               .scales = settings->scale_count,
+                               .width = scale->width,
+                               .height = scale->height,
+                               .iteration = painting->iteration,
+                               .iterations = imp_settings_iterations(settings),
+                               .scale_iteration = painting->scale_iteration,
+                               .total_loss = losses->total,
+                               .content_loss = losses->content,
+                               .style_loss = losses->style,
+                               .seconds = seconds,
+                               .seconds_left = painting->finished ? 0 : fmax(0, left),
+                               .done = painting->finished};
+}
+
+static int check_can_evaluate(imp_painting *painting) {
+    if (painting->style_count == 0)
+        return imp_fail(painting->context, IMP_ERR_STATE, "a painting needs a style picture before its first step");
+    if (painting->failed)
+        return imp_fail(painting->context, IMP_ERR_STATE, "the painting has stopped: its loss was no longer finite");
+    return IMP_OK;
+}
+
+int imp_paint_losses(imp_painting *painting, imp_progress *progress, float *gradient) {
+    imp_losses losses;
+    int status = check_can_evaluate(painting);
+    if (!status) status = prepare_scale(painting);
+    if (!status) status = imp_criterion_evaluate(painting->criterion, painting->planes, &losses, painting->gradient);
+    if (status) return status;
+    if (gradient) memcpy(gradient, painting->gradient, plane_floats(current(painting)) * sizeof(float));
+    report(painting, &losses, progress);
+    return IMP_OK;
+}
+
+/* After an evaluation: one step of the optimiser, and whether the scale or the whole is over. */
+static int step_optimizer(imp_painting *painting, const imp_losses *losses) {
+    int finite = isfinite(losses->total);
+    painting->bad_steps = finite ? 0 : painting->bad_steps + 1;
+    if (painting->bad_steps > MAX_BAD_STEPS) return fail_numeric(painting);
+    int status =
+        imp_descent_step(painting->descent, painting->iteration, painting->planes, losses->total, painting->gradient);
+    if (status == IMP_ERR_NUMERIC) return fail_numeric(painting);
+    if (status) return status;
+    painting->iteration++;
+    painting->scale_iteration++;
+    painting->scale_over = scale_is_over(painting);
+    painting->finished = painting->scale_over && painting->scale == painting->settings.scale_count - 1;
+    return IMP_OK;
+}
+
+int imp_paint_step(imp_painting *painting, imp_progress *progress) {
+    imp_losses losses = {0};
+    int status = check_can_evaluate(painting);
+    if (status) return status;
+    if (imp_settings_iterations(&painting->settings) == 0) painting->finished = 1;
+    if (!painting->finished) {
+        if (painting->started <= 0) painting->started = imp_seconds();
+        if (painting->scale_over) status = advance_scale(painting);
+        if (!status) status = prepare_scale(painting);
+        if (!status)
+            status = imp_criterion_evaluate(painting->criterion, painting->planes, &losses, painting->gradient);
+        if (!status) status = step_optimizer(painting, &losses);
+    }
+    if (progress && !status) report(painting, &losses, progress);
+    return status;
+}
+
+int imp_paint_image(imp_painting *painting, imp_depth depth, imp_image *out) {
+    const imp_scale *scale = current(painting), *last = final_scale(painting);
+    const float *picture = painting->planes;
+    if (painting->descent && painting->scale_iteration > 0 && !painting->failed)
+        picture = imp_descent_picture(painting->descent, painting->planes);
+    float *planes;
+    int status = resize_planes(painting->context, picture, scale->width, scale->height, last->width, last->height,
+                               IMP_FILTER_BICUBIC, &planes);
+    if (!status && painting->settings.keep_colors == IMP_COLORS_AFTER)
+        status = imp_colour_keep(painting->context, planes, painting->photo, plane_floats(last) / 3);
+    if (!status) status = imp_planes_to_image(painting->context, planes, last->width, last->height, depth, out);
+    imp_release(painting->context, planes);
+    return status;
+}
+
+int imp_paint_profile(const imp_painting *painting, int index, imp_node_profile *profile) {
+    if (!painting->criterion || !imp_criterion_profile(painting->criterion, index, profile)) return IMP_ERR_ARGUMENT;
+    return IMP_OK;
+}
+
+imp_context *imp_paint_context(const imp_painting *painting) {
+    return painting->context;
+}
+
+void imp_painting_free(imp_painting *painting) {
+    if (!painting) return;
+    imp_context *context = painting->context;
+    release_criterion(painting);
+    imp_descent_free(painting->descent);
+    for (int i = 0; i < painting->style_count; i++) imp_release(context, painting->styles[i].planes);
+    imp_release(context, painting->planes);
+    imp_release(context, painting->photo);
+    imp_release(context, painting);
+}

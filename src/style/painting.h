@@ -1,0 +1,19 @@
+/* A painting: one optimisation as an object with steps. What include/impasto.h says of imp_painting_* holds here; impasto.c checks the
+ * caller's structs and calls these. */
+#ifndef IMP_STYLE_PAINTING_H
+#define IMP_STYLE_PAINTING_H
+
+#include "models/model.h"
+
+/* options is complete (of this version's size), photo checked. */
+int imp_paint_create(imp_context *context, const imp_model *model, const imp_image *photo,
+                     const imp_painting_options *options, imp_painting **painting);
+int imp_paint_add_style(imp_painting *painting, const imp_image *style, double weight);
+int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate);
+int imp_paint_step(imp_painting *painting, imp_progress *progress);
+int imp_paint_losses(imp_painting *painting, imp_progress *losses, float *gradient);
+int imp_paint_image(imp_painting *painting, imp_depth depth, imp_image *out);
+int imp_paint_profile(const imp_painting *painting, int index, imp_node_profile *profile);
+imp_context *imp_paint_context(const imp_painting *painting);
+
+#endif

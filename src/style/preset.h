@@ -1,0 +1,40 @@
+/* Presets: whole recipes as data. What a painting's options leave open comes from here. */
+#ifndef IMP_STYLE_PRESET_H
+#define IMP_STYLE_PRESET_H
+
+#include "graph/plan.h"
+
+typedef struct imp_preset {
+    const char *name, *description;
+
+    /* Scales: from smallest_side (longer side, pixels) to the final size by factors of about growth; 0: the final size alone. */
+    int smallest_side;
+    double growth;
+    /* Iterations on the first scale, on the second, and what each further scale has of the one before it, not under the least. */
+    int first_iterations, second_iterations, least_iterations;
+    double iteration_ratio;
+
+    const char *optimizer;
+    double learning_rate; /* Adam: on the 0..255 scale                                                              */
+    double beta1, beta2;
+    int learning_rate_step; /* iterations after which the rate is multiplied by learning_rate_decay; 0: never       */
+    double learning_rate_decay;
+    int history;      /* pairs of L-BFGS                                                                        */
+    int project;      /* 1: pixels are put back into 0..255 after every step                                    */
+    double averaging; /* decay of the exponential average of iterates that is the result; 0: the last iterate   */
+
+    const char *content_layers, *style_layers, *style_loss;
+    double content_weight, style_weight, variation_weight;
+    int normalize_layers; /* 1: layer weights are divided by their sum                                              */
+
+    const char *pooling;
+    double average_scale;
+    const char *padding;
+    const char *start;
+    double style_scale; /* the style's longer side over the output's                                              */
+} imp_preset;
+
+/* NULL name: the first. NULL when there is none of that name. */
+const imp_preset *imp_preset_find(const char *name);
+
+#endif

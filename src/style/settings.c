@@ -1,0 +1,294 @@
+/* Options over the preset: checks, names, scales. */
+#include "style/settings.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_WEIGHT 1e15       /* beyond it, f32 gradients overflow whatever the picture                            */
+#define MAX_LEARNING_RATE 1e4 /* forty times the range of a pixel                                                  */
+#define MAX_ITERATIONS 10000000
+#define MAX_TIME_LIMIT 1e7 /* seconds: four months                                                              */
+#define DEFAULT_LONGER_SIDE 512
+#define LEAST_LONGER_SIDE 16
+
+void imp_painting_options_default(imp_painting_options *options) {
+    if (!options) return;
+    *options = (imp_painting_options){.size = sizeof *options,
+                                      .iterations = -1,
+                                      .content_weight = IMP_PRESET_VALUE,
+                                      .style_weight = IMP_PRESET_VALUE,
+                                      .variation_weight = IMP_PRESET_VALUE,
+                                      .learning_rate = IMP_PRESET_VALUE};
+}
+
+/* Value of an option that may be left to the preset; what: its name in messages. */
+static int resolve_number(imp_context *context, double given, double from_preset, double most, const char *what,
+                          double *out) {
+    if (given == IMP_PRESET_VALUE) {
+        *out = from_preset;
+        return IMP_OK;
+    }
+    if (!(given >= 0 && given <= most))
+        return imp_fail(context, IMP_ERR_ARGUMENT, "the %s is %g; it must be a number from 0 to %g", what, given, most);
+    *out = given;
+    return IMP_OK;
+}
+
+/* name after those that a message lists already, in a list of IMP_ERROR_LENGTH bytes. */
+static void append_name(char *list, const char *name) {
+    size_t used = strlen(list);
+    snprintf(list + used, IMP_ERROR_LENGTH - used, "%s%s", used ? ", " : "", name);
+}
+
+/* Index of name in a NULL-ended list of choices, into *out. */
+static int resolve_choice(imp_context *context, const char *given, const char *from_preset, const char *const *choices,
+                          const char *what, int *out) {
+    const char *name = given ? given : from_preset;
+    char list[IMP_ERROR_LENGTH] = "";
+    for (int i = 0; choices[i]; i++) {
+        if (!strcmp(name, choices[i])) {
+            *out = i;
+            return IMP_OK;
+        }
+        append_name(list, choices[i]);
+    }
+    return imp_fail(context, IMP_ERR_ARGUMENT, "unknown %s \"%s\"; there are %s", what, name, list);
+}
+
+static int fail_unknown_layer(imp_context *context, const imp_model *model, const char *name, const char *what) {
+    char list[IMP_ERROR_LENGTH] = "";
+    for (int i = 0; imp_model_layer_name(model, i); i++) {
+        append_name(list, imp_model_layer_name(model, i));
+    }
+    return imp_fail(context, IMP_ERR_ARGUMENT, "unknown layer \"%s\" in the %s layers; the network has %s", name, what,
+                    list);
+}
+
+/* One "name" or "name:weight". */
+static int parse_layer(imp_context *context, const imp_model *model, char *item, const char *what,
+                       imp_loss_layer *out) {
+    out->weight = 1;
+    char *colon = strchr(item, ':');
+    if (colon) {
+        *colon = 0;
+        char *end;
+        out->weight = strtod(colon + 1, &end);
+        if (end == colon + 1 || *end || !(out->weight >= 0 && out->weight <= MAX_WEIGHT))
+            return imp_fail(context, IMP_ERR_ARGUMENT,
+                            "the weight \"%s\" of layer %s in the %s layers is not a number from 0 to %g", colon + 1,
+                            item, what, MAX_WEIGHT);
+    }
+    out->layer = imp_network_find_tap(&model->network, item);
+    return out->layer < 0 ? fail_unknown_layer(context, model, item, what) : IMP_OK;
+}
+
+/* "conv1_1:256,conv2_1" into layers[]. */
+static int parse_layers(imp_context *context, const imp_model *model, const char *text, const char *what,
+                        imp_loss_layer *layers, int *count) {
+    char *copy = imp_duplicate(context, text);
+    if (!copy) return IMP_ERR_MEMORY;
+    int status = IMP_OK;
+    *count = 0;
+    for (char *item = copy, *next; item && !status; item = next) {
+        next = strchr(item, ',');
+        if (next) *next++ = 0;
+        if (*count == IMP_MAX_LOSS_LAYERS)
+            status = imp_fail(context, IMP_ERR_ARGUMENT, "more than %d %s layers", IMP_MAX_LOSS_LAYERS, what);
+        else
+            status = parse_layer(context, model, item, what, &layers[*count]);
+        for (int i = 0; i < *count && !status; i++)
+            if (layers[i].layer == layers[*count].layer)
+                status = imp_fail(context, IMP_ERR_ARGUMENT, "layer %s stands twice in the %s layers", item, what);
+        if (!status) ++*count;
+    }
+    imp_release(context, copy);
+    return status;
+}
+
+static void normalize_layers(imp_loss_layer *layers, int count) {
+    double sum = 0;
+    for (int i = 0; i < count; i++) sum += layers[i].weight;
+    for (int i = 0; i < count && sum > 0; i++) layers[i].weight /= sum;
+}
+
+static int resolve_losses(imp_context *context, const imp_model *model, const imp_painting_options *options,
+                          imp_settings *settings) {
+    const imp_preset *preset = settings->preset;
+    int status = resolve_number(context, options->content_weight, preset->content_weight, MAX_WEIGHT, "content weight",
+                                &settings->content_weight);
+    if (!status)
+        status = resolve_number(context, options->style_weight, preset->style_weight, MAX_WEIGHT, "style weight",
+                                &settings->style_weight);
+    if (!status)
+        status = resolve_number(context, options->variation_weight, preset->variation_weight, MAX_WEIGHT,
+                                "total variation weight", &settings->variation_weight);
+    if (!status)
+        status =
+            parse_layers(context, model, options->content_layers ? options->content_layers : preset->content_layers,
+                         "content", settings->content, &settings->content_count);
+    if (!status)
+        status = parse_layers(context, model, options->style_layers ? options->style_layers : preset->style_layers,
+                              "style", settings->style, &settings->style_count);
+    if (status) return status;
+    if (preset->normalize_layers) normalize_layers(settings->style, settings->style_count);
+
+    const char *name = options->style_loss ? options->style_loss : preset->style_loss;
+    settings->style_loss = imp_style_loss_find(name);
+    if (settings->style_loss) return IMP_OK;
+    char list[IMP_ERROR_LENGTH] = "";
+    for (int i = 0; imp_style_loss_name(i); i++) {
+        append_name(list, imp_style_loss_name(i));
+    }
+    return imp_fail(context, IMP_ERR_ARGUMENT, "unknown style loss \"%s\"; there are %s", name, list);
+}
+
+static int resolve_choices(imp_context *context, const imp_painting_options *options, imp_settings *settings) {
+    const imp_preset *preset = settings->preset;
+    int optimizer, pooling, padding;
+    int status =
+        resolve_choice(context, options->optimizer, preset->optimizer,
+                       (const char *const[]){"adam", "lbfgs", "lbfgs-linesearch", NULL}, "optimizer", &optimizer);
+    if (!status)
+        status = resolve_choice(context, options->pooling, preset->pooling,
+                                (const char *const[]){"max", "average", NULL}, "pooling", &pooling);
+    if (!status)
+        status = resolve_choice(context, options->padding, preset->padding,
+                                (const char *const[]){"zero", "replicate", NULL}, "padding", &padding);
+    if (!status)
+        status = resolve_choice(context, options->start, preset->start, (const char *const[]){"content", "noise", NULL},
+                                "start picture", &settings->start_from_noise);
+    if (status) return status;
+    settings->optimizer = (imp_optimizer)optimizer;
+    settings->pooling = pooling ? IMP_POOL_AVERAGE : IMP_POOL_MAX;
+    settings->padding = padding ? IMP_PADDING_REPLICATE : IMP_PADDING_ZERO;
+
+    /* A preset's rate is meant for its optimiser; under another one the optimiser's usual step counts. */
+    double rate = preset->learning_rate;
+    if (options->optimizer && strcmp(options->optimizer, preset->optimizer))
+        rate = settings->optimizer == IMP_OPTIMIZER_ADAM ? 2.0 : 1.0;
+    if (options->learning_rate == 0)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "the learning rate is 0; it must be greater");
+    return resolve_number(context, options->learning_rate, rate, MAX_LEARNING_RATE, "learning rate",
+                          &settings->learning_rate);
+}
+
+int imp_settings_least_side(const imp_settings *settings, const imp_network *network) {
+    int most_pools = 0;
+    for (int i = 0; i < settings->content_count + settings->style_count; i++) {
+        int pools = 0, layer = i < settings->content_count ? settings->content[i].layer
+                                                           : settings->style[i - settings->content_count].layer;
+        for (; layer >= 0; layer = network->layers[layer].input)
+            pools += network->layers[layer].kind == IMP_OPERATION_POOL;
+        if (pools > most_pools) most_pools = pools;
+    }
+    return 1 << most_pools;
+}
+
+/* Iterations of scale index (0: the coarsest) before the caller's own number. */
+static int planned_iterations(const imp_preset *preset, int index) {
+    if (index == 0) return preset->first_iterations;
+    double iterations = preset->second_iterations * pow(preset->iteration_ratio, index - 1);
+    return (int)fmax(preset->least_iterations, round(iterations));
+}
+
+/* Shares total iterations out over the scales as the preset would, by rounding the running sum so that all are used. */
+static void share_iterations(imp_settings *settings, int total) {
+    double planned = 0, sum = 0;
+    int given = 0;
+    for (int i = 0; i < settings->scale_count; i++) planned += settings->scales[i].iterations;
+    for (int i = 0; i < settings->scale_count; i++) {
+        sum += settings->scales[i].iterations;
+        int until = (int)round(total * (sum / planned));
+        settings->scales[i].iterations = until - given;
+        given = until;
+    }
+}
+
+/* The sizes from coarse to fine: the final one divided by growth as often as the longer side stays at or above the preset's smallest,
+   and the shorter side above what the loss layers need twice over (a map of one pixel says nothing of texture). */
+static int resolve_scales(imp_context *context, const imp_model *model, int width, int height, int iterations,
+                          imp_settings *settings) {
+    const imp_preset *preset = settings->preset;
+    int least = imp_settings_least_side(settings, &model->network);
+    if (width < least || height < least)
+        return imp_fail(context, IMP_ERR_ARGUMENT,
+                        "the picture would be %d x %d pixels, and the deepest loss layer needs %d on the shorter side: "
+                        "take a larger size "
+                        "(enlarge a small photo) or layers nearer the input",
+                        width, height, least);
+    double factors[IMP_MAX_SCALES] = {1};
+    int count = 1;
+    double longer = width > height ? width : height, shorter = width > height ? height : width;
+    while (preset->smallest_side && count < IMP_MAX_SCALES) {
+        double factor = factors[count - 1] / preset->growth;
+        if (longer * factor < preset->smallest_side * 0.99 || shorter * factor < 2 * least)
+            break; /* 0.99: 128 stays 128 after rounding */
+        factors[count++] = factor;
+    }
+    settings->scale_count = count;
+    for (int i = 0; i < count; i++) {
+        double factor = factors[count - 1 - i];
+        settings->scales[i] = (imp_scale){(int)fmax(least, round(width * factor)),
+                                          (int)fmax(least, round(height * factor)), planned_iterations(preset, i)};
+    }
+    if (iterations >= 0) share_iterations(settings, iterations);
+    return IMP_OK;
+}
+
+static int resolve_size(imp_context *context, int photo_width, int photo_height, const imp_painting_options *options,
+                        int *width, int *height) {
+    int photo_side = photo_width > photo_height ? photo_width : photo_height;
+    int side = options->longer_side ? options->longer_side : DEFAULT_LONGER_SIDE;
+    if (side < LEAST_LONGER_SIDE || side > IMP_IMAGE_MAX_SIDE)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "the size is %d; it must be from %d to %d pixels",
+                        options->longer_side, LEAST_LONGER_SIDE, IMP_IMAGE_MAX_SIDE);
+    if (side > photo_side && !options->enlarge) side = photo_side;
+    *width = (int)fmax(1, round((double)photo_width * side / photo_side));
+    *height = (int)fmax(1, round((double)photo_height * side / photo_side));
+    if (options->style_side && (options->style_side < LEAST_LONGER_SIDE || options->style_side > IMP_IMAGE_MAX_SIDE))
+        return imp_fail(context, IMP_ERR_ARGUMENT, "the style size is %d; it must be from %d to %d pixels",
+                        options->style_side, LEAST_LONGER_SIDE, IMP_IMAGE_MAX_SIDE);
+    return IMP_OK;
+}
+
+int imp_settings_resolve(imp_context *context, const imp_model *model, int photo_width, int photo_height,
+                         const imp_painting_options *options, imp_settings *settings) {
+    memset(settings, 0, sizeof *settings);
+    settings->preset = imp_preset_find(options->preset);
+    if (!settings->preset) {
+        const char *names[16] = {0};
+        for (int i = 0; i < 15 && imp_preset_name(i); i++) names[i] = imp_preset_name(i);
+        int ignored;
+        return resolve_choice(context, options->preset, "", names, "preset", &ignored);
+    }
+    if (options->iterations < -1 || options->iterations > MAX_ITERATIONS)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "the iterations are %d; they must be from 0 to %d",
+                        options->iterations, MAX_ITERATIONS);
+    if (!(options->time_limit >= 0 && options->time_limit <= MAX_TIME_LIMIT))
+        return imp_fail(context, IMP_ERR_ARGUMENT, "the time limit is %g seconds; it must be from 0 to %g",
+                        options->time_limit, MAX_TIME_LIMIT);
+    if ((int)options->keep_colors < IMP_COLORS_OF_STYLE || (int)options->keep_colors > IMP_COLORS_AFTER)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "keep_colors is %d; it must be 0, 1 or 2",
+                        (int)options->keep_colors);
+
+    int width = 0, height = 0;
+    int status = resolve_losses(context, model, options, settings);
+    if (!status) status = resolve_choices(context, options, settings);
+    if (!status) status = resolve_size(context, photo_width, photo_height, options, &width, &height);
+    if (!status) status = resolve_scales(context, model, width, height, options->iterations, settings);
+    if (status) return status;
+    settings->style_scale = options->style_side ? (double)options->style_side / (width > height ? width : height)
+                                                : settings->preset->style_scale;
+    settings->keep_colors = options->keep_colors;
+    settings->time_limit = options->time_limit;
+    settings->seed = options->seed;
+    return IMP_OK;
+}
+
+int imp_settings_iterations(const imp_settings *settings) {
+    int iterations = 0;
+    for (int i = 0; i < settings->scale_count; i++) iterations += settings->scales[i].iterations;
+    return iterations;
+}

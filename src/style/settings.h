@@ -1,0 +1,51 @@
+/* A painting's settings: the caller's options over the preset, every one checked, names turned into what they mean. */
+#ifndef IMP_STYLE_SETTINGS_H
+#define IMP_STYLE_SETTINGS_H
+
+#include "models/model.h"
+#include "style/losses.h"
+#include "style/preset.h"
+
+#define IMP_MAX_SCALES 32 /* 65535 pixels is 19 scales above 16 at sqrt 2: more growth steps than any preset takes */
+#define IMP_MAX_LOSS_LAYERS 64 /* more than any network here has                                                   */
+
+typedef enum imp_optimizer { IMP_OPTIMIZER_ADAM, IMP_OPTIMIZER_LBFGS, IMP_OPTIMIZER_LBFGS_LINE_SEARCH } imp_optimizer;
+
+typedef struct imp_loss_layer {
+    int layer; /* of the network                                                                                    */
+    double weight;
+} imp_loss_layer;
+
+typedef struct imp_scale {
+    int width, height, iterations;
+} imp_scale;
+
+typedef struct imp_settings {
+    const imp_preset *preset;
+    imp_scale scales[IMP_MAX_SCALES]; /* from coarse to the final size                                              */
+    int scale_count;
+    imp_loss_layer content[IMP_MAX_LOSS_LAYERS], style[IMP_MAX_LOSS_LAYERS];
+    int content_count, style_count;
+    double content_weight, style_weight, variation_weight;
+    const imp_style_loss *style_loss;
+    imp_optimizer optimizer;
+    double learning_rate;
+    imp_pool_kind pooling;
+    imp_padding padding;
+    int start_from_noise;
+    double style_scale; /* the style's longer side over the picture's, at every scale                               */
+    imp_keep_colors keep_colors;
+    double time_limit;
+    uint64_t seed;
+} imp_settings;
+
+int imp_settings_resolve(imp_context *context, const imp_model *model, int photo_width, int photo_height,
+                         const imp_painting_options *options, imp_settings *settings);
+
+/* The shortest side that reaches the deepest loss layer: a pixel is left after its pools. */
+int imp_settings_least_side(const imp_settings *settings, const imp_network *network);
+
+/* Iterations over all scales. */
+int imp_settings_iterations(const imp_settings *settings);
+
+#endif
