@@ -12,9 +12,8 @@
 
 #include "base/memory.h"
 
-#define FIRST_PIPE_BYTES                                                                                     \
-    ((size_t)1 << 16)     /* what a pipe is first given; doubled as more comes                       */
-#define NAME_ATTEMPTS 100 /* names tried for a temporary file before giving up                       */
+#define FIRST_PIPE_BYTES ((size_t)1 << 16) /* what a pipe is first given; doubled as more comes                       */
+#define NAME_ATTEMPTS 100                  /* names tried for a temporary file before giving up                       */
 
 /* Reads until the end or until length bytes are there; -1 on an error. */
 static int read_bytes(int file, uint8_t *bytes, size_t length, size_t *got) {
@@ -28,8 +27,7 @@ static int read_bytes(int file, uint8_t *bytes, size_t length, size_t *got) {
     return 0;
 }
 
-static int fail_too_long(imp_context *context, const char *path, const char *more, uint64_t bytes,
-                         uint64_t limit) {
+static int fail_too_long(imp_context *context, const char *path, const char *more, uint64_t bytes, uint64_t limit) {
     return imp_fail(context, IMP_ERR_FORMAT, "%s: %s%llu bytes, more than the %llu that are read", path, more,
                     (unsigned long long)bytes, (unsigned long long)limit);
 }
@@ -77,8 +75,7 @@ static int read_open_file(imp_context *context, const char *path, int file, uint
         status = read_regular(context, path, file, (uint64_t)about.st_size, limit, bytes, length);
     else
         status = read_stream(context, path, file, limit, bytes, length);
-    if (status == IMP_OK && *length == 0)
-        status = imp_fail(context, IMP_ERR_FORMAT, "%s: the file is empty", path);
+    if (status == IMP_OK && *length == 0) status = imp_fail(context, IMP_ERR_FORMAT, "%s: the file is empty", path);
     return status;
 }
 
@@ -113,10 +110,8 @@ static int resolve_target(imp_context *context, const char *path, char **target)
         about.st_mode = S_IFREG; /* not there yet */
         if (path[strlen(path) - 1] == '/') about.st_mode = S_IFDIR;
     }
-    if (S_ISDIR(about.st_mode))
-        return imp_fail(context, IMP_ERR_IO, "%s: is a folder, not a file name", path);
-    if (!S_ISREG(about.st_mode))
-        return imp_fail(context, IMP_ERR_IO, "%s: is a device or pipe, not a file", path);
+    if (S_ISDIR(about.st_mode)) return imp_fail(context, IMP_ERR_IO, "%s: is a folder, not a file name", path);
+    if (!S_ISREG(about.st_mode)) return imp_fail(context, IMP_ERR_IO, "%s: is a device or pipe, not a file", path);
     *target = imp_duplicate(context, path);
     return *target ? IMP_OK : IMP_ERR_MEMORY;
 }
@@ -129,8 +124,7 @@ static int create_temporary(const char *target, char *temporary, size_t size) {
     clock_gettime(CLOCK_REALTIME, &now);
     for (int attempt = 0; attempt < NAME_ATTEMPTS; attempt++) {
         int file;
-        snprintf(temporary, size, "%.*s.impasto-%ld-%09ld-%d", folder, target, (long)getpid(), now.tv_nsec,
-                 attempt);
+        snprintf(temporary, size, "%.*s.impasto-%ld-%09ld-%d", folder, target, (long)getpid(), now.tv_nsec, attempt);
         file = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (file >= 0 || errno != EEXIST) return file;
     }
@@ -139,12 +133,13 @@ static int create_temporary(const char *target, char *temporary, size_t size) {
 
 static int fail_to_create(imp_context *context, const char *target, int error) {
     const char *slash = strrchr(target, '/');
-    int folder = slash ? (int)(slash - target) : 0;
-    if (slash == target) folder = 1;
-    if (error == ENOENT || error == ENOTDIR)
-        return imp_fail(context, IMP_ERR_IO, "%s: there is no folder %.*s", target, folder, target);
-    return imp_fail(context, IMP_ERR_IO, "%s: cannot write in the folder %.*s: %s", target,
-                    slash ? folder : 1, slash ? target : ".", strerror(error));
+    char folder[PATH_MAX] = ".";
+    struct stat about;
+    /* With its slash, so that it is right for the root too, and a file is told from a folder. */
+    if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - target) + 1, target);
+    if (stat(folder, &about) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return imp_fail(context, IMP_ERR_IO, "%s: there is no folder %s", target, folder);
+    return imp_fail(context, IMP_ERR_IO, "%s: cannot write in the folder %s: %s", target, folder, strerror(error));
 }
 
 static int open_temporary(imp_context *context, imp_file_writer *writer) {

@@ -9,8 +9,7 @@
 int imp_image_check(imp_context *context, const imp_image *image, const char *what);
 
 /* Width, height, channels and depth within their bounds; the same error. */
-int imp_image_check_shape(imp_context *context, int width, int height, int channels, imp_depth depth,
-                          const char *what);
+int imp_image_check_shape(imp_context *context, int width, int height, int channels, imp_depth depth, const char *what);
 
 static inline size_t imp_image_row_bytes(const imp_image *image) {
     return (size_t)image->width * (size_t)image->channels * (size_t)image->depth;
