@@ -5,8 +5,8 @@
 #include "graph/network.h"
 
 typedef struct imp_packed {
-    const float *weights; /* of imp_kernels.convolve                                                                */
-    const float *bias;    /* padded with zeros to whole blocks; NULL where there is none                            */
+    const float *weights; /* of imp_kernels.convolve */
+    const float *bias;    /* padded with zeros to whole blocks; NULL where there is none */
 } imp_packed;
 
 /* Bytes that packing the layer would add to the network; 0 when it is there already. transpose: for backward-data. */

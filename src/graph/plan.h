@@ -21,8 +21,8 @@ typedef enum imp_tap_use {
 } imp_tap_use;
 
 typedef struct imp_tap {
-    int layer;      /* of the network                                                                               */
-    unsigned use;   /* imp_tap_use bits                                                                             */
+    int layer;    /* of the network                                                                               */
+    unsigned use; /* imp_tap_use bits                                                                             */
 } imp_tap;
 
 typedef struct imp_plan_options {
@@ -58,7 +58,8 @@ typedef struct imp_tap_gradient {
 /* The memory that a plan of these options takes, in bytes, and its floating-point operations for one forward (and, with
    options->backward, one backward) pass, without making it. bytes includes the packed weights it would add to the network.
    IMP_ERR_ARGUMENT: a picture too small for the network's pools up to the last tap, a size out of range. */
-int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes, double *operations);
+int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes,
+                     double *operations);
 
 int imp_plan_create(imp_context *context, const imp_network *network, const imp_plan_options *options, imp_plan **plan);
 void imp_plan_free(imp_plan *plan);

@@ -6,8 +6,8 @@
 
 /* [batch, channels, height, width], blocked, each plane with a halo on its four sides. */
 typedef struct imp_map {
-    imp_view view;  /* of the first picture; view.at is NULL until memory is given                                  */
-    size_t picture; /* floats from one picture to the next                                                          */
+    imp_view view;  /* of the first picture; view.at is NULL until memory is given */
+    size_t picture; /* floats from one picture to the next */
     int batch, halo;
 } imp_map;
 
@@ -27,6 +27,6 @@ imp_map imp_map_picture(const imp_map *map, int picture);
 /* The same memory seen with its halo as a part of the area, and without a halo around that. */
 imp_map imp_map_extended(const imp_map *map);
 
-int imp_map_same_shape(const imp_map *a, const imp_map *b); /* halos may differ                                     */
+int imp_map_same_shape(const imp_map *a, const imp_map *b); /* halos may differ */
 
 #endif

@@ -1,0 +1,74 @@
+/* What a plan asks of the machine that it runs on: memory, and whole-map primitives. The CPU's is one such table; a GPU's would be one more.
+ *
+ * A primitive works on all pictures of its maps. One that writes a map (does not accumulate) also fills the map's halo, with zeros
+ * unless it says otherwise, because the memory of a map was another map's a moment ago.
+ */
+#ifndef IMP_GRAPH_BACKEND_H
+#define IMP_GRAPH_BACKEND_H
+
+#include "graph/plan.h"
+#include "graph/tensor.h"
+
+/* Convolution of whole maps; the fields are those of imp_convolution. */
+typedef struct imp_map_convolution {
+    imp_map in, out;
+    const float *weights, *bias;
+    int kernel, stride, pad;
+    int accumulate, relu;
+    const imp_map *mask;
+} imp_map_convolution;
+
+typedef struct imp_map_pool {
+    imp_pool_kind kind;
+    float average_scale;
+    imp_map in, out; /* what the forward pass reads and writes */
+} imp_map_pool;
+
+typedef struct imp_backend {
+    float *(*allocate)(imp_context *context, size_t bytes);
+    void (*release)(imp_context *context, float *memory);
+    const char *(*name)(const imp_context *context); /* "avx512": how --verbose names the kernels */
+
+    /* Weights of a convolution, kept in the network: bytes that would be added to it, and the weights themselves. transpose: for
+       backward-data; then there is no bias. */
+    size_t (*missing_weights)(const imp_context *context, const imp_network *network, int layer, int transpose);
+    int (*weights)(imp_context *context, const imp_network *network, int layer, int transpose, const float **weights,
+                   const float **bias);
+
+    /* Pixels [batch, 3, height, width] to the preprocessed map; its halo is zero or, with replicate, the nearest edge's pixels. */
+    void (*load_pixels)(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels,
+                        const imp_map *map, int replicate);
+    /* The reverse for gradients; with replicate the halo's gradient is added to the edge that it was copied from. */
+    void (*store_pixel_gradient)(imp_context *context, const imp_preprocessing *preprocessing, const imp_map *gradient,
+                                 int replicate, float *pixels);
+
+    void (*convolve)(imp_context *context, const imp_map_convolution *job);
+    void (*pool)(imp_context *context, const imp_map_pool *job);
+    /* out_gradient has the shape of job->out, in_gradient that of job->in. */
+    void (*pool_backward)(imp_context *context, const imp_map_pool *job, const imp_map *out_gradient,
+                          const imp_map *in_gradient, int accumulate, const imp_map *mask);
+    void (*relu)(imp_context *context, const imp_map *in, const imp_map *out);
+    /* out = in, or out += in with accumulate; then times (mask > 0). */
+    void (*pass)(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask);
+
+    /* Statistics of each picture: sum [batch, channels], second [batch, channels, channels]; scratch has statistics_scratch floats (0: overflow). */
+    size_t (*statistics_scratch)(const imp_map *map);
+    void (*statistics)(imp_context *context, const imp_map *map, float *scratch, float *sum, float *second);
+    /* gradient (=, or += with accumulate) by_second map + by_sum 1^T, then times (mask > 0), of one picture: maps of batch 1. by_second and
+       by_sum may be NULL, for zeros; scratch has statistics_gradient_scratch floats. */
+    size_t (*statistics_gradient_scratch)(const imp_context *context, int channels);
+    void (*statistics_gradient)(imp_context *context, const imp_map *map, const float *by_second, const float *by_sum,
+                                float *scratch, const imp_map *gradient, int accumulate, const imp_map *mask);
+
+    /* Of one picture, like the kernels of these names. */
+    double (*squared_difference)(imp_context *context, const imp_map *a, const imp_map *b);
+    void (*scaled_difference)(imp_context *context, float weight, const imp_map *a, const imp_map *b,
+                              const imp_map *out, int accumulate, const imp_map *mask);
+
+    /* One picture as plain [channels, height, width]. */
+    void (*read_map)(imp_context *context, const imp_map *map, float *out);
+} imp_backend;
+
+extern const imp_backend imp_backend_cpu;
+
+#endif

@@ -1,0 +1,335 @@
+/* The CPU backend: cuts whole maps into pieces of blocks and rows for the threads, and gives each piece to the table of kernels. */
+#include "graph/backend_cpu.h"
+
+#include <string.h>
+
+#include "base/thread.h"
+#include "graph/packed.h"
+
+/* Floats of a map that an elementwise piece works on: a quarter of a usual second-level cache, and far more than a hand-out costs. */
+#define PIECE_FLOATS 65536
+/* Output rows of a piece of a convolution where rows are cut: the three input rows around each are shared within the piece. */
+#define CONVOLUTION_ROWS 16
+/* Rows for each thread from which on a convolution is cut by rows, so that a thread's input stays its own. */
+#define MANY_ROWS 32
+
+const imp_kernels *imp_cpu_kernels(const imp_context *context) {
+    return imp_kernels_get(context->cpu_features);
+}
+
+/* ---- Cutting ------------------------------------------------------------------------------------------------------ */
+
+static int divide_up(int a, int b) {
+    return (a + b - 1) / b;
+}
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+static void run_piece(void *user, int64_t begin, int64_t end, int thread) {
+    const imp_cut *cut = user;
+    int block_groups = divide_up(cut->blocks, cut->blocks_each), row_groups = divide_up(cut->rows, cut->rows_each);
+
+    (void)thread;
+    for (int64_t item = begin; item < end; item++) {
+        int block_group = (int)(item % block_groups);
+        int row_group = (int)(item / block_groups % row_groups);
+        imp_piece piece = {
+            .picture = (int)(item / block_groups / row_groups),
+            .block_begin = block_group * cut->blocks_each,
+            .block_end = smaller(cut->blocks, (block_group + 1) * cut->blocks_each),
+            .row_group = row_group,
+            .row_begin = row_group * cut->rows_each,
+            .row_end = smaller(cut->rows, (row_group + 1) * cut->rows_each),
+        };
+
+        cut->work(cut->job, &piece);
+    }
+}
+
+void imp_cut_run(imp_context *context, const imp_cut *cut) {
+    int64_t items =
+        (int64_t)cut->pictures * divide_up(cut->blocks, cut->blocks_each) * divide_up(cut->rows, cut->rows_each);
+    imp_cut copy = *cut;
+
+    imp_parallel_dynamic(context, items, run_piece, &copy);
+}
+
+/* For work that costs the same everywhere: one block at a time, and an even number of rows so that no pooling window is torn. */
+static void run_evenly(imp_context *context, const imp_map *map, imp_piece_work *work, void *job) {
+    int rows = (int)(PIECE_FLOATS / 2 / map->view.row) * 2;
+    imp_cut cut = {
+        .work = work,
+        .job = job,
+        .pictures = map->batch,
+        .blocks = imp_blocks(map->view.channels),
+        .blocks_each = 1,
+        .rows = map->view.height,
+        .rows_each = rows < 2 ? 2 : rows,
+    };
+
+    imp_cut_run(context, &cut);
+}
+
+/* ---- Halos -------------------------------------------------------------------------------------------------------- */
+
+/* Zeros the halo of the piece's blocks beside its rows, and above and below the map where the piece ends there. */
+static void zero_halo(const imp_map *map, const imp_piece *piece) {
+    imp_view view = imp_map_view(map, piece->picture);
+    size_t side = (size_t)map->halo * IMP_BLOCK;
+    size_t band = (size_t)map->halo * view.row * sizeof(float);
+
+    if (map->halo == 0) return;
+    for (int block = piece->block_begin; block < piece->block_end; block++) {
+        float *plane = view.at + (size_t)block * view.plane - side; /* the first halo pixel of row 0 */
+
+        for (int y = piece->row_begin; y < piece->row_end; y++) {
+            float *row = plane + (size_t)y * view.row;
+
+            memset(row, 0, side * sizeof(float));
+            memset(row + side + (size_t)view.width * IMP_BLOCK, 0, side * sizeof(float));
+        }
+        if (piece->row_begin == 0) memset(plane - (size_t)map->halo * view.row, 0, band);
+        if (piece->row_end == view.height) memset(plane + (size_t)view.height * view.row, 0, band);
+    }
+}
+
+/* ---- Memory and weights ------------------------------------------------------------------------------------------- */
+
+static float *allocate(imp_context *context, size_t bytes) {
+    return imp_allocate(context, bytes);
+}
+
+static void release(imp_context *context, float *memory) {
+    imp_release(context, memory);
+}
+
+static const char *name(const imp_context *context) {
+    return imp_cpu_kernels(context)->name;
+}
+
+static size_t missing_weights(const imp_context *context, const imp_network *network, int layer, int transpose) {
+    return imp_packed_missing(network, imp_cpu_kernels(context), layer, transpose);
+}
+
+static int get_weights(imp_context *context, const imp_network *network, int layer, int transpose,
+                       const float **weights, const float **bias) {
+    imp_packed packed = {0};
+    int status = imp_packed_get(context, network, imp_cpu_kernels(context), layer, transpose, &packed);
+
+    *weights = packed.weights;
+    *bias = packed.bias;
+    return status;
+}
+
+/* ---- Convolution -------------------------------------------------------------------------------------------------- */
+
+typedef struct convolution_job {
+    const imp_kernels *kernels;
+    const imp_map_convolution *map;
+} convolution_job;
+
+static void convolve_piece(void *user, const imp_piece *piece) {
+    const convolution_job *job = user;
+    const imp_map_convolution *map = job->map;
+    imp_view mask = {0};
+    imp_convolution convolution = {
+        .in = imp_map_view(&map->in, piece->picture),
+        .out = imp_map_view(&map->out, piece->picture),
+        .weights = map->weights,
+        .bias = map->bias,
+        .kernel_height = map->kernel,
+        .kernel_width = map->kernel,
+        .stride = map->stride,
+        .pad_y = map->pad,
+        .pad_x = map->pad,
+        .accumulate = map->accumulate,
+        .relu = map->relu,
+    };
+
+    if (map->mask) {
+        mask = imp_map_view(map->mask, piece->picture);
+        convolution.mask = &mask;
+    }
+    job->kernels->convolve(&convolution, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
+    if (!map->accumulate) zero_halo(&map->out, piece);
+}
+
+void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
+    convolution_job job = {.kernels = imp_cpu_kernels(context), .map = map};
+    int threads = imp_thread_pool_size(context->pool);
+    imp_cut cut = {
+        .work = convolve_piece,
+        .job = &job,
+        .pictures = map->out.batch,
+        .blocks = imp_blocks(map->out.view.channels),
+        .rows = map->out.view.height,
+    };
+
+    if (cut.rows >= MANY_ROWS * threads) {
+        cut.blocks_each = cut.blocks;
+        cut.rows_each = CONVOLUTION_ROWS;
+    } else {
+        cut.blocks_each = smaller(job.kernels->convolve_block_step, cut.blocks);
+        /* Few blocks would leave threads idle: rows are then cut as well. */
+        cut.rows_each =
+            cut.blocks / cut.blocks_each * cut.pictures >= 2 * threads ? cut.rows : divide_up(cut.rows, 2 * threads);
+    }
+    imp_cut_run(context, &cut);
+}
+
+/* ---- Pooling ------------------------------------------------------------------------------------------------------ */
+
+typedef struct pool_job {
+    const imp_kernels *kernels;
+    const imp_map_pool *map;
+    const imp_map *out_gradient, *in_gradient, *mask;
+    int accumulate;
+} pool_job;
+
+static void pool_piece(void *user, const imp_piece *piece) {
+    const pool_job *job = user;
+    imp_view in = imp_map_view(&job->map->in, piece->picture), out = imp_map_view(&job->map->out, piece->picture);
+
+    job->kernels->pool(job->map->kind, job->map->average_scale, &in, &out, piece->block_begin, piece->block_end,
+                       piece->row_begin, piece->row_end);
+    zero_halo(&job->map->out, piece);
+}
+
+static void pool(imp_context *context, const imp_map_pool *map) {
+    pool_job job = {.kernels = imp_cpu_kernels(context), .map = map};
+
+    run_evenly(context, &map->out, pool_piece, &job);
+}
+
+static void pool_backward_piece(void *user, const imp_piece *piece) {
+    const pool_job *job = user;
+    imp_view in = imp_map_view(&job->map->in, piece->picture), mask = {0};
+    imp_view out_gradient = imp_map_view(job->out_gradient, piece->picture);
+    imp_view in_gradient = imp_map_view(job->in_gradient, piece->picture);
+
+    if (job->mask) mask = imp_map_view(job->mask, piece->picture);
+    job->kernels->pool_backward(job->map->kind, job->map->average_scale, &in, &out_gradient, &in_gradient,
+                                job->accumulate, job->mask ? &mask : NULL, piece->block_begin, piece->block_end,
+                                piece->row_begin, piece->row_end);
+    if (!job->accumulate) zero_halo(job->in_gradient, piece);
+}
+
+static void pool_backward(imp_context *context, const imp_map_pool *map, const imp_map *out_gradient,
+                          const imp_map *in_gradient, int accumulate, const imp_map *mask) {
+    pool_job job = {
+        .kernels = imp_cpu_kernels(context),
+        .map = map,
+        .out_gradient = out_gradient,
+        .in_gradient = in_gradient,
+        .mask = mask,
+        .accumulate = accumulate,
+    };
+
+    run_evenly(context, in_gradient, pool_backward_piece, &job);
+}
+
+/* ---- Elementwise -------------------------------------------------------------------------------------------------- */
+
+typedef struct pass_job {
+    const imp_kernels *kernels;
+    const imp_map *in, *out, *mask;
+    int accumulate, relu;
+} pass_job;
+
+/* One row of a block, count floats. A NaN stays one through the ReLU, as in the kernels. */
+static void pass_row(const pass_job *job, const float *in, float *out, size_t count) {
+    if (job->relu)
+        for (size_t i = 0; i < count; i++) out[i] = in[i] < 0 ? 0 : in[i];
+    else if (job->accumulate)
+        for (size_t i = 0; i < count; i++) out[i] += in[i];
+    else
+        memcpy(out, in, count * sizeof *out);
+}
+
+static void pass_piece(void *user, const imp_piece *piece) {
+    const pass_job *job = user;
+    imp_view in = imp_map_view(job->in, piece->picture), out = imp_map_view(job->out, piece->picture);
+    size_t count = (size_t)out.width * IMP_BLOCK;
+
+    for (int block = piece->block_begin; block < piece->block_end; block++)
+        for (int y = piece->row_begin; y < piece->row_end; y++)
+            pass_row(job, in.at + (size_t)block * in.plane + (size_t)y * in.row,
+                     out.at + (size_t)block * out.plane + (size_t)y * out.row, count);
+    if (job->mask) {
+        imp_view mask = imp_map_view(job->mask, piece->picture);
+
+        job->kernels->apply_mask(&out, &mask, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
+    }
+    if (!job->accumulate) zero_halo(job->out, piece);
+}
+
+static void relu(imp_context *context, const imp_map *in, const imp_map *out) {
+    pass_job job = {.in = in, .out = out, .relu = 1};
+
+    run_evenly(context, out, pass_piece, &job);
+}
+
+static void pass(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask) {
+    pass_job job = {.kernels = imp_cpu_kernels(context), .in = in, .out = out, .mask = mask, .accumulate = accumulate};
+
+    run_evenly(context, out, pass_piece, &job);
+}
+
+typedef struct difference_job {
+    const imp_kernels *kernels;
+    float weight;
+    const imp_map *a, *b, *out, *mask;
+    int accumulate;
+} difference_job;
+
+static void scaled_difference_piece(void *user, const imp_piece *piece) {
+    const difference_job *job = user;
+    imp_view a = imp_map_view(job->a, piece->picture), b = imp_map_view(job->b, piece->picture);
+    imp_view out = imp_map_view(job->out, piece->picture), mask = {0};
+
+    if (job->mask) mask = imp_map_view(job->mask, piece->picture);
+    job->kernels->scaled_difference(job->weight, &a, &b, &out, job->accumulate, job->mask ? &mask : NULL,
+                                    piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
+    if (!job->accumulate) zero_halo(job->out, piece);
+}
+
+static void scaled_difference(imp_context *context, float weight, const imp_map *a, const imp_map *b,
+                              const imp_map *out, int accumulate, const imp_map *mask) {
+    difference_job job = {
+        .kernels = imp_cpu_kernels(context),
+        .weight = weight,
+        .a = a,
+        .b = b,
+        .out = out,
+        .mask = mask,
+        .accumulate = accumulate,
+    };
+
+    run_evenly(context, out, scaled_difference_piece, &job);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- */
+
+const imp_backend imp_backend_cpu = {
+    .allocate = allocate,
+    .release = release,
+    .name = name,
+    .missing_weights = missing_weights,
+    .weights = get_weights,
+    .load_pixels = imp_cpu_load_pixels,
+    .store_pixel_gradient = imp_cpu_store_pixel_gradient,
+    .convolve = imp_cpu_convolve,
+    .pool = pool,
+    .pool_backward = pool_backward,
+    .relu = relu,
+    .pass = pass,
+    .statistics_scratch = imp_cpu_statistics_scratch,
+    .statistics = imp_cpu_statistics,
+    .statistics_gradient_scratch = imp_cpu_statistics_gradient_scratch,
+    .statistics_gradient = imp_cpu_statistics_gradient,
+    .squared_difference = imp_cpu_squared_difference,
+    .scaled_difference = scaled_difference,
+    .read_map = imp_cpu_read_map,
+};

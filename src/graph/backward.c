@@ -1,0 +1,141 @@
+/* Backward: from the gradients by the taps' statistics and maps to the gradient by the pixels.
+ *
+ * A map's gradient is a sum of contributions: of the nodes that read the map, then of its own tap. The first one writes, the others
+ * add, and the last one applies the mask of the ReLU, so that no pass over memory serves the mask alone.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "graph/operation.h"
+
+static int has_statistics(const imp_tap_gradient *gradient) {
+    return gradient->by_second || gradient->by_sum;
+}
+
+static int has_map(const imp_tap_gradient *gradient) {
+    return gradient->target && gradient->map_weight != 0;
+}
+
+/* Whether any picture of the batch has such a gradient at the tap; gradients: the tap's own, [batch]. */
+static int any(const imp_plan *plan, const imp_tap_gradient *gradients, int (*has)(const imp_tap_gradient *)) {
+    for (int i = 0; i < plan->options.batch; i++)
+        if (has(&gradients[i])) return 1;
+    return 0;
+}
+
+static int check_gradients(const imp_plan *plan, const imp_tap_gradient *gradients) {
+    for (int i = 0; i < plan->options.tap_count * plan->options.batch; i++) {
+        int tap = i / plan->options.batch;
+        int status = has_map(&gradients[i]) ? imp_plan_check_target(plan, tap, gradients[i].target) : IMP_OK;
+
+        if (status != IMP_OK) return status;
+        if (has_statistics(&gradients[i]) && !(plan->taps[tap].use & IMP_TAP_STATISTICS))
+            return imp_fail(plan->context, IMP_ERR_STATE, "layer %s: its statistics were not asked for",
+                            plan->network->layers[plan->taps[tap].layer].name);
+    }
+    return IMP_OK;
+}
+
+/* Counts the contributions that each node's gradient will get; nodes that get none are skipped. */
+static void count_contributions(imp_plan *plan, const imp_tap_gradient *gradients) {
+    for (int i = 0; i < plan->node_count; i++) plan->nodes[i].pending = plan->nodes[i].written = 0;
+    for (int i = plan->node_count - 1; i >= 0; i--) {
+        imp_node *node = &plan->nodes[i];
+
+        if (node->tap >= 0) {
+            const imp_tap_gradient *own = &gradients[node->tap * plan->options.batch];
+
+            node->pending += any(plan, own, has_statistics) + any(plan, own, has_map);
+        }
+        if (node->pending && node->input >= 0) plan->nodes[node->input].pending++;
+    }
+}
+
+static imp_contribution next_contribution(imp_node *node) {
+    imp_contribution contribution = {.accumulate = node->written};
+
+    node->written = 1;
+    if (--node->pending == 0 && node->relu) contribution.mask = &node->value;
+    return contribution;
+}
+
+/* A picture that has no gradient where others of the batch have one still takes its turn: it adds zeros and is masked. */
+static void add_nothing(imp_plan *plan, const imp_map *value, const imp_map *gradient, const imp_contribution *how,
+                        const imp_map *mask) {
+    plan->backend->scaled_difference(plan->context, 0.0f, value, value, gradient, how->accumulate, mask);
+}
+
+static void add_statistics_gradient(imp_plan *plan, imp_node *node, const imp_tap_gradient *gradients) {
+    imp_contribution how = next_contribution(node);
+    float *scratch = imp_node_region(plan, node, IMP_REGION_TAP_WEIGHTS);
+
+    for (int i = 0; i < plan->options.batch; i++) {
+        imp_map value = imp_map_picture(&node->value, i), gradient = imp_map_picture(&node->gradient, i);
+        const imp_map *mask = how.mask ? &value : NULL;
+
+        if (has_statistics(&gradients[i]))
+            plan->backend->statistics_gradient(plan->context, &value, gradients[i].by_second, gradients[i].by_sum,
+                                               scratch, &gradient, how.accumulate, mask);
+        else
+            add_nothing(plan, &value, &gradient, &how, mask);
+    }
+}
+
+static void add_map_gradient(imp_plan *plan, imp_node *node, const imp_tap_gradient *gradients) {
+    imp_contribution how = next_contribution(node);
+
+    for (int i = 0; i < plan->options.batch; i++) {
+        imp_map value = imp_map_picture(&node->value, i), gradient = imp_map_picture(&node->gradient, i);
+        const imp_map *mask = how.mask ? &value : NULL;
+
+        if (has_map(&gradients[i])) {
+            imp_map target = imp_map_picture(&gradients[i].target->map, i);
+
+            plan->backend->scaled_difference(plan->context, gradients[i].map_weight, &value, &target, &gradient,
+                                             how.accumulate, mask);
+        } else {
+            add_nothing(plan, &value, &gradient, &how, mask);
+        }
+    }
+}
+
+static void add_tap(imp_plan *plan, imp_node *node, const imp_tap_gradient *gradients) {
+    double start = imp_seconds();
+    int statistics = any(plan, gradients, has_statistics), map = any(plan, gradients, has_map);
+
+    if (statistics) add_statistics_gradient(plan, node, gradients);
+    if (map) add_map_gradient(plan, node, gradients);
+    if (statistics || map) imp_work_record_add(&node->work[IMP_WORK_TAP_GRADIENT], start);
+}
+
+static void run_backward(imp_plan *plan, imp_node *node) {
+    imp_contribution how = {0};
+    double start = imp_seconds();
+
+    if (node->input >= 0) how = next_contribution(&plan->nodes[node->input]);
+    node->operation->backward(plan, node, &how);
+    imp_work_record_add(&node->work[IMP_WORK_BACKWARD], start);
+}
+
+int imp_plan_backward(imp_plan *plan, const imp_tap_gradient *gradients, float *pixel_gradient) {
+    size_t pixels = (size_t)plan->options.batch * (size_t)plan->options.height * (size_t)plan->options.width;
+    int status;
+
+    if (!plan->can_go_back)
+        return imp_fail(plan->context, IMP_ERR_STATE,
+                        "a backward pass needs a plan with backward, and a forward pass before each");
+    status = check_gradients(plan, gradients);
+    if (status != IMP_OK) return status;
+    count_contributions(plan, gradients);
+    if (!plan->nodes[0].pending) memset(pixel_gradient, 0, 3 * pixels * sizeof *pixel_gradient);
+    plan->pixel_gradient = pixel_gradient;
+    plan->can_go_back = 0;
+    for (int i = plan->node_count - 1; i >= 0; i--) {
+        imp_node *node = &plan->nodes[i];
+
+        if (node->tap >= 0) add_tap(plan, node, &gradients[node->tap * plan->options.batch]);
+        if (node->written) run_backward(plan, node);
+    }
+    plan->pixel_gradient = NULL;
+    return IMP_OK;
+}

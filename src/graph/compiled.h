@@ -1,0 +1,103 @@
+/* What a compiled plan consists of: nodes in the order in which they run, and the regions of the arena that they use. */
+#ifndef IMP_GRAPH_COMPILED_H
+#define IMP_GRAPH_COMPILED_H
+
+#include "graph/backend.h"
+
+/* What a node may hold in the arena. */
+typedef enum imp_region_kind {
+    IMP_REGION_VALUE,       /* the map that it writes */
+    IMP_REGION_GRADIENT,    /* of the loss by that map */
+    IMP_REGION_STATISTICS,  /* of a tap: sum and second moments of all pictures */
+    IMP_REGION_PARTIALS,    /* scratch while statistics are taken */
+    IMP_REGION_TAP_WEIGHTS, /* scratch while a gradient by statistics enters the map */
+    IMP_REGION_KINDS
+} imp_region_kind;
+
+/* A piece of the arena that is needed from moment begin to moment end, both included; floats = 0: none. */
+typedef struct imp_region {
+    size_t floats, offset;
+    int begin, end;
+    int placed;
+} imp_region;
+
+typedef enum imp_work_kind {
+    IMP_WORK_FORWARD,
+    IMP_WORK_STATISTICS,
+    IMP_WORK_TAP_GRADIENT,
+    IMP_WORK_BACKWARD,
+    IMP_WORK_KINDS
+} imp_work_kind;
+
+#define IMP_KERNEL_NAME_LENGTH 48
+
+/* What ran for a node, and how long it took. */
+typedef struct imp_work_record {
+    char kernel[IMP_KERNEL_NAME_LENGTH];
+    int calls;
+    double seconds;
+    double operations; /* of one call */
+} imp_work_record;
+
+typedef struct imp_node {
+    const struct imp_operation *operation;
+    int layer;                         /* whose name, shape and parameters it has */
+    int input;                         /* the node whose value it reads; -1 for the input node */
+    int relu;                          /* the value is clamped at 0, so that its gradient is masked by value > 0 */
+    int tap;                           /* index into the plan's taps; -1: none */
+    int first_consumer, last_consumer; /* of the nodes that read the value; -1: none */
+
+    imp_map value, gradient;
+    imp_region regions[IMP_REGION_KINDS];
+    const float *weights, *bias, *backward_weights;
+
+    /* Within a backward pass: contributions to the gradient that are still to come, and whether one was written. */
+    int pending, written;
+    imp_work_record work[IMP_WORK_KINDS];
+} imp_node;
+
+struct imp_plan {
+    imp_context *context;
+    const imp_network *network;
+    const imp_backend *backend;
+    imp_plan_options options; /* taps points to the plan's own copy */
+    imp_tap *taps;
+    int *tap_nodes; /* [tap_count] index of the node that writes the tapped map */
+    imp_node *nodes;
+    int node_count;
+    float *arena;
+    size_t arena_floats;
+    size_t bytes;          /* of the plan's own memory, the arena included */
+    const float *pixels;   /* of the forward pass that runs */
+    float *pixel_gradient; /* of the backward pass that runs */
+    int ran;               /* a forward pass is done: statistics and kept maps are there */
+    int can_go_back;       /* nothing has run since the forward pass: all values are there */
+};
+
+/* plan.c: count x bytes for the plan, cleared and counted in plan->bytes; NULL with the error set. */
+void *imp_plan_allocate(imp_plan *plan, size_t count, size_t bytes);
+
+/* lowering.c: fills nodes, with shapes and layouts, for options; everything but memory. On failure imp_plan_free ends the plan. */
+int imp_plan_lower(imp_plan *plan);
+
+/* memory.c: fills each node's regions and places them in the arena. */
+int imp_plan_lay_out(imp_plan *plan);
+
+struct imp_map_target {
+    const imp_backend *backend;
+    imp_map map;
+    float *memory;
+};
+
+/* plan.c: whether the target has the shape of the tap's map; sets the error. */
+int imp_plan_check_target(const imp_plan *plan, int tap, const imp_map_target *target);
+
+/* plan.c: counts a call that began at the moment `since`. */
+void imp_work_record_add(imp_work_record *record, double since);
+
+/* A node's region in the arena; NULL when it has none. */
+static inline float *imp_node_region(const imp_plan *plan, const imp_node *node, imp_region_kind kind) {
+    return node->regions[kind].floats ? plan->arena + node->regions[kind].offset : NULL;
+}
+
+#endif

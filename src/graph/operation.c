@@ -1,0 +1,242 @@
+/* The operations that networks consist of, each with its shape rule, forward and backward. */
+#include "graph/operation.h"
+
+/* ---- Input: pixels to the preprocessed map ----------------------------------------------------------------------- */
+
+static int input_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out) {
+    (void)in;
+    (void)layer;
+    out->channels = 3;
+    out->height = plan->options.height;
+    out->width = plan->options.width;
+    return IMP_OK;
+}
+
+static double input_operations(const imp_layer *layer, const imp_view *in, const imp_view *out) {
+    (void)layer;
+    (void)in;
+    return 2.0 * out->channels * out->height * out->width; /* minus the mean, times the scale */
+}
+
+static void input_forward(imp_plan *plan, const imp_node *node) {
+    plan->backend->load_pixels(plan->context, plan->network->preprocessing, plan->pixels, &node->value,
+                               imp_plan_replicates(plan));
+}
+
+static void input_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
+    (void)contribution;
+    plan->backend->store_pixel_gradient(plan->context, plan->network->preprocessing, &node->gradient,
+                                        imp_plan_replicates(plan), plan->pixel_gradient);
+}
+
+/* ---- Convolution, with bias and an optional ReLU ------------------------------------------------------------------ */
+
+static int convolution_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out) {
+    int height = in->height + 2 * layer->padding - layer->kernel;
+    int width = in->width + 2 * layer->padding - layer->kernel;
+
+    if (height < 0 || width < 0)
+        return imp_fail(
+            plan->context, IMP_ERR_ARGUMENT,
+            "a picture of %dx%d is too small: layer %s would see %dx%d; use a larger picture or earlier layers",
+            plan->options.width, plan->options.height, layer->name, in->width, in->height);
+    if (plan->options.backward && layer->stride != 1)
+        return imp_fail(plan->context, IMP_ERR_UNSUPPORTED, "layer %s: no gradient of a convolution with stride %d",
+                        layer->name, layer->stride);
+    out->channels = layer->channels;
+    out->height = height / layer->stride + 1;
+    out->width = width / layer->stride + 1;
+    return IMP_OK;
+}
+
+static int convolution_value_halo(const imp_plan *plan, const imp_layer *layer) {
+    (void)plan;
+    return layer->padding;
+}
+
+/* Pixels of the input's halo whose gradient is wanted too: those that replicate padding copied from the edge. */
+static int wanted_halo(const imp_plan *plan, const imp_node *node) {
+    const imp_node *input = &plan->nodes[node->input];
+
+    return input->input < 0 && imp_plan_replicates(plan) ? input->value.halo : 0;
+}
+
+static int backward_pad(const imp_plan *plan, const imp_node *node) {
+    const imp_layer *layer = &plan->network->layers[node->layer];
+
+    return layer->kernel - 1 - layer->padding + wanted_halo(plan, node);
+}
+
+static int convolution_gradient_halo(const imp_plan *plan, const imp_node *node) {
+    int pad = backward_pad(plan, node);
+
+    return pad > 0 ? pad : 0;
+}
+
+static double convolution_operations(const imp_layer *layer, const imp_view *in, const imp_view *out) {
+    return 2.0 * layer->kernel * layer->kernel * in->channels * out->channels * out->height * out->width;
+}
+
+static int convolution_prepare(imp_plan *plan, imp_node *node) {
+    const imp_backend *backend = plan->backend;
+    const float *none;
+    int status = backend->weights(plan->context, plan->network, node->layer, 0, &node->weights, &node->bias);
+
+    if (status == IMP_OK && plan->options.backward)
+        status = backend->weights(plan->context, plan->network, node->layer, 1, &node->backward_weights, &none);
+    return status;
+}
+
+static void convolution_forward(imp_plan *plan, const imp_node *node) {
+    const imp_layer *layer = &plan->network->layers[node->layer];
+    imp_map_convolution job = {
+        .in = plan->nodes[node->input].value,
+        .out = node->value,
+        .weights = node->weights,
+        .bias = node->bias,
+        .kernel = layer->kernel,
+        .stride = layer->stride,
+        .pad = layer->padding,
+        .relu = node->relu,
+    };
+
+    plan->backend->convolve(plan->context, &job);
+}
+
+static void convolution_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
+    const imp_map *gradient = &plan->nodes[node->input].gradient;
+    imp_map_convolution job = {
+        .in = node->gradient,
+        .out = wanted_halo(plan, node) ? imp_map_extended(gradient) : *gradient,
+        .weights = node->backward_weights,
+        .kernel = plan->network->layers[node->layer].kernel,
+        .stride = 1,
+        .pad = backward_pad(plan, node),
+        .accumulate = contribution->accumulate,
+        .mask = contribution->mask,
+    };
+
+    plan->backend->convolve(plan->context, &job);
+}
+
+/* ---- ReLU that is not part of a convolution. The mask of its gradient belongs to its value, as a fused one's does. --- */
+
+static int same_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out) {
+    (void)plan;
+    (void)layer;
+    out->channels = in->channels;
+    out->height = in->height;
+    out->width = in->width;
+    return IMP_OK;
+}
+
+static double relu_operations(const imp_layer *layer, const imp_view *in, const imp_view *out) {
+    (void)layer;
+    (void)in;
+    return 1.0 * out->channels * out->height * out->width;
+}
+
+static void relu_forward(imp_plan *plan, const imp_node *node) {
+    plan->backend->relu(plan->context, &plan->nodes[node->input].value, &node->value);
+}
+
+static void relu_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
+    plan->backend->pass(plan->context, &node->gradient, &plan->nodes[node->input].gradient, contribution->accumulate,
+                        contribution->mask);
+}
+
+/* ---- Pooling, 2x2 with stride 2 ----------------------------------------------------------------------------------- */
+
+static int pool_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out) {
+    if (in->height < 2 || in->width < 2)
+        return imp_fail(
+            plan->context, IMP_ERR_ARGUMENT,
+            "a picture of %dx%d is too small: layer %s would see %dx%d; use a larger picture or earlier layers",
+            plan->options.width, plan->options.height, layer->name, in->width, in->height);
+    out->channels = in->channels;
+    out->height = in->height / 2;
+    out->width = in->width / 2;
+    return IMP_OK;
+}
+
+static int pool_reads_input(const imp_plan *plan) {
+    return plan->options.pooling == IMP_POOL_MAX;
+}
+
+static double pool_operations(const imp_layer *layer, const imp_view *in, const imp_view *out) {
+    (void)layer;
+    (void)in;
+    return 4.0 * out->channels * out->height * out->width; /* three comparisons or sums, and a store */
+}
+
+static imp_map_pool pool_job(const imp_plan *plan, const imp_node *node) {
+    return (imp_map_pool){
+        .kind = plan->options.pooling,
+        .average_scale = plan->options.average_scale,
+        .in = plan->nodes[node->input].value,
+        .out = node->value,
+    };
+}
+
+static void pool_forward(imp_plan *plan, const imp_node *node) {
+    imp_map_pool job = pool_job(plan, node);
+
+    plan->backend->pool(plan->context, &job);
+}
+
+static void pool_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
+    imp_map_pool job = pool_job(plan, node);
+
+    plan->backend->pool_backward(plan->context, &job, &node->gradient, &plan->nodes[node->input].gradient,
+                                 contribution->accumulate, contribution->mask);
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- */
+
+static const imp_operation operations[] = {
+    [IMP_OPERATION_INPUT] =
+        {
+            .name = "pixels",
+            .shape = input_shape,
+            .operations = input_operations,
+            .forward = input_forward,
+            .backward = input_backward,
+        },
+    [IMP_OPERATION_CONVOLUTION] =
+        {
+            .name = "convolution",
+            .fuses_relu = 1,
+            .shape = convolution_shape,
+            .value_halo = convolution_value_halo,
+            .gradient_halo = convolution_gradient_halo,
+            .prepare = convolution_prepare,
+            .operations = convolution_operations,
+            .forward = convolution_forward,
+            .backward = convolution_backward,
+        },
+    [IMP_OPERATION_RELU] =
+        {
+            .name = "relu",
+            .shape = same_shape,
+            .operations = relu_operations,
+            .forward = relu_forward,
+            .backward = relu_backward,
+        },
+    [IMP_OPERATION_POOL] =
+        {
+            .name = "pool",
+            .shape = pool_shape,
+            .backward_reads_input = pool_reads_input,
+            .operations = pool_operations,
+            .forward = pool_forward,
+            .backward = pool_backward,
+        },
+};
+
+const imp_operation *imp_operation_find(imp_operation_kind kind) {
+    return (size_t)kind < sizeof operations / sizeof operations[0] ? &operations[kind] : NULL;
+}
+
+int imp_plan_replicates(const imp_plan *plan) {
+    return plan->options.first_padding == IMP_PADDING_REPLICATE;
+}

@@ -1,0 +1,284 @@
+/* Plans: compiled, measured, run forward, read out. Backward is in backward.c. */
+#include "graph/plan.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "graph/operation.h"
+
+void *imp_plan_allocate(imp_plan *plan, size_t count, size_t bytes) {
+    void *memory = imp_allocate_zero(plan->context, count, bytes);
+
+    if (memory) plan->bytes += count * bytes;
+    return memory;
+}
+
+/* Everything but the arena and the weights: cheap, whatever the size. *plan is set on failure too, for imp_plan_free. */
+static int compile(imp_context *context, const imp_network *network, const imp_plan_options *options, imp_plan **plan) {
+    imp_plan *made = imp_allocate_zero(context, 1, sizeof *made);
+    int status;
+
+    *plan = made;
+    if (!made) return IMP_ERR_MEMORY;
+    made->context = context;
+    made->network = network;
+    made->backend = &imp_backend_cpu;
+    made->options = *options;
+    made->bytes = sizeof *made;
+    status = imp_plan_lower(made);
+    if (status == IMP_OK) status = imp_plan_lay_out(made);
+    if (status == IMP_OK) made->bytes += made->arena_floats * sizeof(float);
+    return status;
+}
+
+/* Floating-point operations of all that one forward and backward pass does, when every tap has a gradient. */
+static double plan_operations(const imp_plan *plan) {
+    double operations = 0;
+
+    for (int i = 0; i < plan->node_count; i++)
+        for (int kind = 0; kind < IMP_WORK_KINDS; kind++)
+            if (kind != IMP_WORK_BACKWARD || plan->options.backward) operations += plan->nodes[i].work[kind].operations;
+    return operations;
+}
+
+static uint64_t missing_weights(const imp_plan *plan) {
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < plan->node_count; i++) {
+        const imp_node *node = &plan->nodes[i];
+
+        if (!node->operation->prepare) continue;
+        for (int transpose = 0; transpose <= (plan->options.backward != 0); transpose++)
+            bytes += plan->backend->missing_weights(plan->context, plan->network, node->layer, transpose);
+    }
+    return bytes;
+}
+
+int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes,
+                     double *operations) {
+    imp_plan *plan;
+    int status = compile(context, network, options, &plan);
+
+    if (status == IMP_OK) {
+        *bytes = plan->bytes + missing_weights(plan);
+        *operations = plan_operations(plan);
+    }
+    imp_plan_free(plan);
+    return status;
+}
+
+/* How --verbose names what runs for a node. */
+static void name_kernels(imp_plan *plan, imp_node *node) {
+    const imp_layer *layer = &plan->network->layers[node->layer];
+    const char *table = plan->backend->name(plan->context);
+    char *forward = node->work[IMP_WORK_FORWARD].kernel;
+
+    if (layer->kind == IMP_OPERATION_CONVOLUTION)
+        snprintf(forward, IMP_KERNEL_NAME_LENGTH, "convolution %dx%d %s", layer->kernel, layer->kernel, table);
+    else if (layer->kind == IMP_OPERATION_POOL)
+        snprintf(forward, IMP_KERNEL_NAME_LENGTH, "%s pool %s",
+                 plan->options.pooling == IMP_POOL_MAX ? "max" : "average", table);
+    else
+        snprintf(forward, IMP_KERNEL_NAME_LENGTH, "%s", node->operation->name);
+    memcpy(node->work[IMP_WORK_BACKWARD].kernel, forward, IMP_KERNEL_NAME_LENGTH);
+    snprintf(node->work[IMP_WORK_STATISTICS].kernel, IMP_KERNEL_NAME_LENGTH, "statistics %s", table);
+    snprintf(node->work[IMP_WORK_TAP_GRADIENT].kernel, IMP_KERNEL_NAME_LENGTH, "gradient of losses %s", table);
+}
+
+static int prepare(imp_plan *plan) {
+    plan->arena = plan->backend->allocate(plan->context, plan->arena_floats * sizeof(float));
+    if (!plan->arena) return IMP_ERR_MEMORY;
+    for (int i = 0; i < plan->node_count; i++) {
+        imp_node *node = &plan->nodes[i];
+        int status;
+
+        imp_map_place(&node->value, imp_node_region(plan, node, IMP_REGION_VALUE));
+        if (plan->options.backward) imp_map_place(&node->gradient, imp_node_region(plan, node, IMP_REGION_GRADIENT));
+        name_kernels(plan, node);
+        status = node->operation->prepare ? node->operation->prepare(plan, node) : IMP_OK;
+        if (status != IMP_OK) return status;
+    }
+    return IMP_OK;
+}
+
+int imp_plan_create(imp_context *context, const imp_network *network, const imp_plan_options *options,
+                    imp_plan **plan) {
+    int status = compile(context, network, options, plan);
+
+    if (status == IMP_OK) status = prepare(*plan);
+    if (status != IMP_OK) {
+        imp_plan_free(*plan);
+        *plan = NULL;
+    }
+    return status;
+}
+
+void imp_plan_free(imp_plan *plan) {
+    if (!plan) return;
+    plan->backend->release(plan->context, plan->arena);
+    imp_release(plan->context, plan->nodes);
+    imp_release(plan->context, plan->tap_nodes);
+    imp_release(plan->context, plan->taps);
+    imp_release(plan->context, plan);
+}
+
+void imp_work_record_add(imp_work_record *record, double since) {
+    record->calls++;
+    record->seconds += imp_seconds() - since;
+}
+
+static void take_statistics(imp_plan *plan, imp_node *node) {
+    float *sum = imp_node_region(plan, node, IMP_REGION_STATISTICS);
+    size_t sums = (size_t)plan->options.batch * (size_t)node->value.view.channels;
+    double start = imp_seconds();
+
+    plan->backend->statistics(plan->context, &node->value, imp_node_region(plan, node, IMP_REGION_PARTIALS), sum,
+                              sum + sums);
+    imp_work_record_add(&node->work[IMP_WORK_STATISTICS], start);
+}
+
+int imp_plan_forward(imp_plan *plan, const float *pixels) {
+    plan->pixels = pixels;
+    for (int i = 0; i < plan->node_count; i++) {
+        imp_node *node = &plan->nodes[i];
+        double start = imp_seconds();
+
+        node->operation->forward(plan, node);
+        imp_work_record_add(&node->work[IMP_WORK_FORWARD], start);
+        if (node->regions[IMP_REGION_STATISTICS].floats) take_statistics(plan, node);
+    }
+    plan->pixels = NULL;
+    plan->ran = 1;
+    plan->can_go_back = plan->options.backward;
+    return IMP_OK;
+}
+
+static const imp_node *tapped(const imp_plan *plan, int tap) {
+    return &plan->nodes[plan->tap_nodes[tap]];
+}
+
+imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture) {
+    const imp_node *node = tapped(plan, tap);
+    const float *sum = imp_node_region(plan, node, IMP_REGION_STATISTICS);
+    const imp_view *shape = &node->value.view;
+    size_t channels = (size_t)shape->channels, batch = (size_t)plan->options.batch, index = (size_t)picture;
+
+    if (!sum) return (imp_statistics){0};
+    return (imp_statistics){
+        .channels = shape->channels,
+        .count = (double)shape->height * shape->width,
+        .sum = sum + index * channels,
+        .second = sum + batch * channels + index * channels * channels,
+    };
+}
+
+/* ---- Maps kept as targets ----------------------------------------------------------------------------------------- */
+
+static int check_kept(const imp_plan *plan, int tap) {
+    if (!(plan->taps[tap].use & IMP_TAP_MAP))
+        return imp_fail(plan->context, IMP_ERR_STATE, "layer %s: its map was not asked for",
+                        plan->network->layers[plan->taps[tap].layer].name);
+    if (!plan->ran)
+        return imp_fail(plan->context, IMP_ERR_STATE, "layer %s: its map is there only after a forward pass",
+                        plan->network->layers[plan->taps[tap].layer].name);
+    return IMP_OK;
+}
+
+int imp_plan_copy_map(imp_plan *plan, int tap, imp_map_target **target) {
+    const imp_map *map = &tapped(plan, tap)->value;
+    imp_map_target *made;
+    int status = check_kept(plan, tap);
+
+    *target = NULL;
+    if (status != IMP_OK) return status;
+    made = imp_allocate_zero(plan->context, 1, sizeof *made);
+    if (!made) return IMP_ERR_MEMORY;
+    made->backend = plan->backend;
+    /* Cannot overflow: the same map with its halo did not. */
+    imp_map_layout(&made->map, map->batch, map->view.channels, map->view.height, map->view.width, 0);
+    made->memory = plan->backend->allocate(plan->context, imp_map_floats(&made->map) * sizeof(float));
+    if (!made->memory) {
+        imp_release(plan->context, made);
+        return IMP_ERR_MEMORY;
+    }
+    imp_map_place(&made->map, made->memory);
+    plan->backend->pass(plan->context, map, &made->map, 0, NULL);
+    *target = made;
+    return IMP_OK;
+}
+
+void imp_map_target_free(imp_context *context, imp_map_target *target) {
+    if (!target) return;
+    target->backend->release(context, target->memory);
+    imp_release(context, target);
+}
+
+int imp_plan_check_target(const imp_plan *plan, int tap, const imp_map_target *target) {
+    const imp_map *map = &tapped(plan, tap)->value;
+
+    if (imp_map_same_shape(map, &target->map) && target->backend == plan->backend) return IMP_OK;
+    return imp_fail(plan->context, IMP_ERR_ARGUMENT, "layer %s: a target of %dx%dx%d for a map of %dx%dx%d",
+                    plan->network->layers[plan->taps[tap].layer].name, target->map.view.channels,
+                    target->map.view.height, target->map.view.width, map->view.channels, map->view.height,
+                    map->view.width);
+}
+
+double imp_plan_map_loss(imp_plan *plan, int tap, int picture, const imp_map_target *target, double *values) {
+    const imp_map *map = &tapped(plan, tap)->value;
+    imp_map value, wanted;
+
+    *values = (double)map->view.channels * map->view.height * map->view.width;
+    if (check_kept(plan, tap) != IMP_OK || imp_plan_check_target(plan, tap, target) != IMP_OK) return NAN;
+    value = imp_map_picture(map, picture);
+    wanted = imp_map_picture(&target->map, picture);
+    return plan->backend->squared_difference(plan->context, &value, &wanted);
+}
+
+void imp_plan_tap_shape(const imp_plan *plan, int tap, int *channels, int *height, int *width) {
+    const imp_view *shape = &tapped(plan, tap)->value.view;
+
+    *channels = shape->channels;
+    *height = shape->height;
+    *width = shape->width;
+}
+
+void imp_plan_read_map(const imp_plan *plan, int tap, int picture, float *out) {
+    imp_map map = imp_map_picture(&tapped(plan, tap)->value, picture);
+
+    plan->backend->read_map(plan->context, &map, out);
+}
+
+/* ---- Profile ------------------------------------------------------------------------------------------------------ */
+
+static void fill_profile(const imp_plan *plan, int node, int kind, imp_node_profile *profile) {
+    const imp_work_record *record = &plan->nodes[node].work[kind];
+
+    *profile = (imp_node_profile){
+        .size = sizeof *profile,
+        .name = plan->network->layers[plan->nodes[node].layer].name,
+        .kernel = record->kernel,
+        .backward = kind == IMP_WORK_BACKWARD || kind == IMP_WORK_TAP_GRADIENT,
+        .calls = record->calls,
+        .seconds = record->seconds,
+        .operations = record->operations * record->calls,
+    };
+}
+
+int imp_plan_profile(const imp_plan *plan, int index, imp_node_profile *profile) {
+    int seen = 0;
+
+    for (int i = 0; i < 2 * plan->node_count; i++) {
+        int backward = i >= plan->node_count;
+        int node = backward ? 2 * plan->node_count - 1 - i : i;
+        int first = backward ? IMP_WORK_TAP_GRADIENT : IMP_WORK_FORWARD;
+
+        for (int kind = first; kind < first + 2; kind++) {
+            if (plan->nodes[node].work[kind].calls == 0 || seen++ < index) continue;
+            fill_profile(plan, node, kind, profile);
+            return 1;
+        }
+    }
+    return 0;
+}
