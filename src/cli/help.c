@@ -34,13 +34,15 @@ static void print_wrapped(FILE *stream, const char *text, int indent, int column
     putc('\n', stream);
 }
 
-/* "Help text. One of: a, b." in buffer. */
-enum { FULL_HELP = 1024 };
+/* "Help text. One of: a (which is this), b (which is that)." in buffer. */
+enum { FULL_HELP = 2048 };
 static const char *full_help(char buffer[FULL_HELP], const imp_cli_option *option) {
     snprintf(buffer, FULL_HELP, "%s", option->help);
     for (int i = 0; option->choice && option->choice(i); i++) {
         size_t used = strlen(buffer);
         snprintf(buffer + used, FULL_HELP - used, "%s%s", i ? ", " : " One of: ", option->choice(i));
+        used = strlen(buffer);
+        if (option->describe) snprintf(buffer + used, FULL_HELP - used, " (%s)", option->describe(i));
     }
     if (option->choice) strncat(buffer, ".", FULL_HELP - strlen(buffer) - 1);
     return buffer;

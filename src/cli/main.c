@@ -49,7 +49,7 @@ static const char *command_name_at(int index) {
 
 /* The first words of commands' names, each once: "optimize", "model", ... */
 static const char *first_word_at(int index) {
-    static char word[32];
+    static char words[sizeof commands / sizeof commands[0]][32]; /* one each, since the caller keeps several        */
     int found = -1;
     for (int i = 0; commands[i]; i++) {
         size_t length = strcspn(commands[i]->name, " ");
@@ -57,8 +57,8 @@ static const char *first_word_at(int index) {
             commands[i]->name[length] == ' ')
             continue;
         if (++found != index) continue;
-        snprintf(word, sizeof word, "%.*s", (int)length, commands[i]->name);
-        return word;
+        snprintf(words[found], sizeof words[found], "%.*s", (int)length, commands[i]->name);
+        return words[found];
     }
     return NULL;
 }

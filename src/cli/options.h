@@ -32,9 +32,10 @@ typedef struct imp_cli_option {
     size_t offset;     /* of the value in the command's settings                                     */
     const char *value; /* what help calls the value: "PIXELS"                                        */
     const char *help;
-    double minimum, maximum;          /* of integers, numbers, seconds, bytes                                       */
-    bool above;                       /* minimum itself is too small                                                */
-    const char *(*choice)(int index); /* names; NULL past the last                                                */
+    double minimum, maximum;            /* of integers, numbers, seconds, bytes                                       */
+    bool above;                         /* minimum itself is too small                                                */
+    const char *(*choice)(int index);   /* names; NULL past the last                                                */
+    const char *(*describe)(int index); /* a few words for each name; may be NULL                               */
 } imp_cli_option;
 
 typedef struct imp_cli_command {
