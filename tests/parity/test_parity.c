@@ -1,0 +1,274 @@
+/* Parity with PyTorch: features, Gram matrices, losses, gradient, and the course of Adam and L-BFGS on the real VGG19, for the pair of
+ * pictures in tests/data. Run in the folder tests/data; the model is the one that `make check` installs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "impasto_picture.h"
+
+#include "base/memory.h"
+#include "style/criterion.h"
+#include "style/descent.h"
+#include "style/image.h"
+
+/* Tolerances: f32 sums in another order differ by up to about 1e-4 of a layer's RMS (float epsilon 6e-8 times the square root of up to 4608
+   terms, through 13 layers); 1e-3 leaves a factor of ten and is far below any wrong weight, padding or pooling. */
+#define FEATURE_TOLERANCE 1e-3  /* of the layer's RMS                                                               */
+#define LOSS_TOLERANCE 1e-3     /* relative                                                                         */
+#define GRADIENT_TOLERANCE 1e-2 /* of the gradient's RMS: a rounding that flips which pixel is a maximum moves it   */
+#define ADAM_TOLERANCE 0.02     /* Adam divides by the gradient's size, so rounding grows along the way             */
+#define LBFGS_FACTOR 1.05       /* chaotic after some steps: the loss reached counts, not the path                  */
+
+enum { SIDE = 256, PIXELS = SIDE * SIDE, VALUES = 3 * PIXELS };
+
+typedef struct fixture {
+    imp_context *context;
+    imp_model *model;
+    imp_settings settings;
+    float *content, *style;
+    json_t *reference;
+} fixture;
+
+static fixture fix;
+
+static void require(int status) {
+    if (status) fail_msg("%s", imp_error(fix.context));
+}
+
+/* The model that the program would take. */
+static void model_path(char *path, size_t size) {
+    const char *models = getenv("IMPASTO_MODELS"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    if (models)
+        snprintf(path, size, "%s/vgg19.safetensors", models);
+    else if (data && *data)
+        snprintf(path, size, "%s/impasto/models/vgg19.safetensors", data);
+    else
+        snprintf(path, size, "%s/.local/share/impasto/models/vgg19.safetensors", home ? home : "");
+}
+
+static float *read_planes(const char *path) {
+    imp_image image = {.size = sizeof image};
+    float *planes;
+    require(imp_picture_read(fix.context, path, &image));
+    assert_int_equal(image.width, SIDE);
+    assert_int_equal(image.height, SIDE);
+    require(imp_image_to_planes(fix.context, &image, SIDE, SIDE, &planes));
+    imp_image_release(fix.context, &image);
+    return planes;
+}
+
+static int set_up(void **state) {
+    (void)state;
+    char path[4096];
+    imp_painting_options options;
+    assert_int_equal(imp_context_create(NULL, &fix.context), IMP_OK);
+    model_path(path, sizeof path);
+    require(imp_model_open(fix.context, path, &fix.model));
+    imp_painting_options_default(&options);
+    options.preset = "classic";
+    require(imp_settings_resolve(fix.context, fix.model, SIDE, SIDE, &options, &fix.settings));
+    fix.content = read_planes("chelsea_starry_256_content.png");
+    fix.style = read_planes("chelsea_starry_256_style.png");
+    json_error_t error;
+    fix.reference = json_load_file("chelsea_starry_256.json", 0, &error);
+    if (!fix.reference) fail_msg("chelsea_starry_256.json: %s", error.text);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    json_decref(fix.reference);
+    imp_release(fix.context, fix.content);
+    imp_release(fix.context, fix.style);
+    imp_model_free(fix.model);
+    imp_context_free(fix.context);
+    return 0;
+}
+
+static double number(json_t *object, const char *key) {
+    json_t *value = json_object_get(object, key);
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+static double element(json_t *object, const char *key, size_t index) {
+    json_t *value = json_array_get(json_object_get(object, key), index);
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+static void near(const char *what, double ours, double theirs, double tolerance) {
+    if (!(fabs(ours - theirs) <= tolerance))
+        fail_msg("%s: %.9g, PyTorch %.9g, tolerance %.3g", what, ours, theirs, tolerance);
+}
+
+static void features(void **state) {
+    (void)state;
+    json_t *layers = json_object_get(fix.reference, "features"), *layer;
+    const char *name;
+    float *map = malloc((size_t)64 * PIXELS * sizeof *map); /* the largest one                                      */
+    json_object_foreach(layers, name, layer) {
+        char full[16];
+        snprintf(full, sizeof full, "conv%s", name);
+        imp_tap tap = {imp_network_find_tap(&fix.model->network, full), IMP_TAP_MAP};
+        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, 0};
+        imp_plan *plan;
+        int c, h, w;
+        require(imp_plan_create(fix.context, &fix.model->network, &options, &plan));
+        require(imp_plan_forward(plan, fix.content));
+        imp_plan_tap_shape(plan, 0, &c, &h, &w);
+        assert_int_equal(c, (int)element(layer, "shape", 1));
+        assert_int_equal(h, (int)element(layer, "shape", 2));
+        imp_plan_read_map(plan, 0, 0, map);
+        double rms = number(layer, "rms"), mean = 0, square = 0;
+        size_t values = (size_t)c * (size_t)h * (size_t)w;
+        for (size_t i = 0; i < values; i++) mean += map[i] / 255.0, square += map[i] / 255.0 * (map[i] / 255.0);
+        near(full, mean / (double)values, number(layer, "mean"), FEATURE_TOLERANCE * rms);
+        near(full, sqrt(square / (double)values), rms, FEATURE_TOLERANCE * rms);
+        for (size_t i = 0; i < json_array_size(json_object_get(layer, "at")); i++)
+            near(full, map[(size_t)element(layer, "at", i)] / 255.0, element(layer, "value", i),
+                 FEATURE_TOLERANCE * rms);
+        imp_plan_free(plan);
+    }
+    free(map);
+}
+
+static void gram_matrices(void **state) {
+    (void)state;
+    json_t *layers = json_object_get(fix.reference, "gram"), *layer;
+    const char *name;
+    json_object_foreach(layers, name, layer) {
+        char full[16];
+        snprintf(full, sizeof full, "conv%s", name);
+        imp_tap tap = {imp_network_find_tap(&fix.model->network, full), IMP_TAP_STATISTICS};
+        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, 0};
+        imp_plan *plan;
+        require(imp_plan_create(fix.context, &fix.model->network, &options, &plan));
+        require(imp_plan_forward(plan, fix.style));
+        imp_statistics s = imp_plan_statistics(plan, 0, 0);
+        double factor = 1 / (255.0 * 255.0 * s.channels * s.count), trace = 0, square = 0;
+        double frobenius = number(layer, "fro"), tolerance = FEATURE_TOLERANCE * frobenius / s.channels;
+        for (int i = 0; i < s.channels; i++) trace += factor * s.second[i * s.channels + i];
+        for (int i = 0; i < s.channels * s.channels; i++) square += factor * s.second[i] * (factor * s.second[i]);
+        near(full, trace, number(layer, "trace"), LOSS_TOLERANCE * fabs(trace));
+        near(full, sqrt(square), frobenius, LOSS_TOLERANCE * frobenius);
+        for (size_t i = 0; i < 8; i++) near(full, factor * s.second[i], element(layer, "first8", i), tolerance);
+        imp_plan_free(plan);
+    }
+}
+
+static imp_criterion *create_criterion(const imp_settings *settings) {
+    imp_criterion *criterion;
+    require(imp_criterion_create(fix.context, &fix.model->network, settings, SIDE, SIDE, &criterion));
+    require(imp_criterion_add_style(criterion, fix.style, SIDE, SIDE, 1));
+    require(imp_criterion_set_content(criterion, fix.content));
+    return criterion;
+}
+
+static void step_zero(void **state) {
+    (void)state;
+    json_t *step = json_object_get(fix.reference, "step0"), *style = json_object_get(step, "style"), *value;
+    const char *name;
+    float *gradient = malloc(VALUES * sizeof *gradient);
+    imp_losses losses;
+    imp_criterion *criterion = create_criterion(&fix.settings);
+    require(imp_criterion_evaluate(criterion, fix.content, &losses, gradient));
+    double sum = 0, square = 0, rms = number(step, "grad_rms");
+    json_object_foreach(style, name, value) sum += json_number_value(value);
+    near("total loss", losses.total, number(step, "total"), LOSS_TOLERANCE * number(step, "total"));
+    near("style loss", losses.style, sum, LOSS_TOLERANCE * sum);
+    assert_true(losses.content == 0);
+    for (int i = 0; i < VALUES; i++) square += (double)gradient[i] * gradient[i];
+    near("gradient RMS", sqrt(square / VALUES), rms, GRADIENT_TOLERANCE * rms);
+    for (size_t i = 0; i < json_array_size(json_object_get(step, "grad_at")); i++) {
+        size_t at = (size_t)element(step, "grad_at", i), plane = 2 - at / PIXELS; /* BGR there                      */
+        near("gradient", gradient[plane * PIXELS + at % PIXELS], element(step, "grad", i), GRADIENT_TOLERANCE * rms);
+    }
+    imp_criterion_free(criterion);
+    free(gradient);
+}
+
+/* The style loss of each layer alone. */
+static void style_losses_by_layer(void **state) {
+    (void)state;
+    json_t *style = json_object_get(json_object_get(fix.reference, "step0"), "style");
+    float *gradient = malloc(VALUES * sizeof *gradient);
+    for (int i = 0; i < fix.settings.style_count; i++) {
+        imp_settings one = fix.settings;
+        imp_losses losses;
+        one.style[0] = one.style[i];
+        one.style_count = 1;
+        imp_criterion *criterion = create_criterion(&one);
+        require(imp_criterion_evaluate(criterion, fix.content, &losses, gradient));
+        char name[8];
+        snprintf(name, sizeof name, "%d_1", i + 1);
+        near(name, losses.style, number(style, name), LOSS_TOLERANCE * number(style, name));
+        imp_criterion_free(criterion);
+    }
+    free(gradient);
+}
+
+/* Losses of `count` evaluations and steps from the content. */
+static void descend(const imp_settings *settings, double *losses, int count) {
+    float *planes = malloc(VALUES * sizeof *planes), *gradient = malloc(VALUES * sizeof *gradient);
+    imp_criterion *criterion = create_criterion(settings);
+    imp_descent *descent;
+    memcpy(planes, fix.content, VALUES * sizeof *planes);
+    require(imp_descent_create(fix.context, settings, SIDE, SIDE, NULL, &descent));
+    for (int i = 0; i < count; i++) {
+        imp_losses at;
+        require(imp_criterion_evaluate(criterion, planes, &at, gradient));
+        losses[i] = at.total;
+        require(imp_descent_step(descent, i, planes, at.total, gradient));
+    }
+    imp_descent_free(descent);
+    imp_criterion_free(criterion);
+    free(planes);
+    free(gradient);
+}
+
+enum { STEPS = 60 };
+
+static void adam(void **state) {
+    (void)state;
+    json_t *theirs = json_object_get(fix.reference, "adam");
+    double losses[STEPS];
+    imp_preset preset = *fix.settings.preset;
+    imp_settings settings = fix.settings;
+    preset.learning_rate_step = (int)number(theirs, "step_size");
+    settings.preset = &preset;
+    descend(&settings, losses, STEPS);
+    for (size_t i = 0; i < STEPS; i++)
+        near("Adam", losses[i], element(theirs, "loss", i), ADAM_TOLERANCE * element(theirs, "loss", i));
+}
+
+static void lbfgs(void **state) {
+    (void)state;
+    json_t *theirs = json_object_get(fix.reference, "lbfgs");
+    double losses[STEPS];
+    imp_settings settings = fix.settings;
+    settings.optimizer = IMP_OPTIMIZER_LBFGS;
+    settings.learning_rate = 1;
+    descend(&settings, losses, STEPS);
+    for (size_t i = 19; i < STEPS; i += 20)
+        if (!(losses[i] <= LBFGS_FACTOR * element(theirs, "loss", i)))
+            fail_msg("L-BFGS after %zu evaluations: %g, PyTorch %g", i + 1, losses[i], element(theirs, "loss", i));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(features),  cmocka_unit_test(gram_matrices),
+        cmocka_unit_test(step_zero), cmocka_unit_test(style_losses_by_layer),
+        cmocka_unit_test(adam),      cmocka_unit_test(lbfgs),
+    };
+    return cmocka_run_group_tests_name("parity with PyTorch", tests, set_up, tear_down);
+}
