@@ -129,7 +129,7 @@ static int run_reading(png_reading *reading) {
     if (!reading->info) return imp_fail(reading->context, IMP_ERR_MEMORY, "out of memory: PNG picture");
     png_structp png = reading->png;
     png_set_read_fn(png, reading, read_bytes);
-    png_set_user_limits(png, IMP_IMAGE_MAX_SIDE, IMP_IMAGE_MAX_SIDE);
+    png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* imp_codec_check_size says it better */
     png_set_chunk_cache_max(png, MAX_CHUNKS);
     png_set_chunk_malloc_max(png, MAX_CHUNK_BYTES);
     int passes = read_header(reading);

@@ -124,24 +124,35 @@ static void *tight_pixels(imp_context *context, const imp_image *image, int dept
     return pixels;
 }
 
-static int encode(imp_context *context, const imp_codec *codec, const imp_image *image, int quality, FILE *stream) {
+/* Hands about, with its profile, and pixels to the module, and what comes back to stream. */
+static int save(imp_context *context, const imp_codec *codec, const imp_vips_picture *about, const void *pixels,
+                int quality, FILE *stream) {
     const imp_vips_module *module;
     int status = find_module(context, codec, "write a", &module);
     if (status) return status;
-    int depth = codec->vips_format == IMP_VIPS_TIFF && image->depth != IMP_DEPTH_8 ? 2 : 1;
-    imp_vips_picture about = {image->width, image->height, image->channels, depth, NULL, 0};
-    void *pixels = tight_pixels(context, image, depth), *bytes = NULL;
+    void *bytes = NULL;
     size_t length = 0;
     char words[WORDS] = "";
-    if (!pixels) return IMP_ERR_MEMORY;
-    if (!module->save(&about, pixels, (imp_vips_format)codec->vips_format, quality, &bytes, &length, words,
+    if (!module->save(about, pixels, (imp_vips_format)codec->vips_format, quality, &bytes, &length, words,
                       sizeof words))
-        status = imp_fail(context, IMP_ERR_UNSUPPORTED, "it cannot be written as %s: %s", codec->name, words);
-    imp_release(context, pixels);
-    if (status) return status;
+        return imp_fail(context, IMP_ERR_UNSUPPORTED, "it cannot be written as %s: %s", codec->name, words);
     if (fwrite(bytes, 1, length, stream) != length)
         status = imp_fail(context, IMP_ERR_IO, "the file could not be written");
     module->release(bytes);
+    return status;
+}
+
+static int encode(imp_context *context, const imp_codec *codec, const imp_image *image, int quality, FILE *stream) {
+    int depth = codec->vips_format == IMP_VIPS_TIFF && image->depth != IMP_DEPTH_8 ? 2 : 1;
+    imp_vips_picture about = {image->width, image->height, image->channels, depth, NULL, 0};
+    uint8_t *profile = NULL;
+    void *pixels = tight_pixels(context, image, depth);
+    if (!pixels) return IMP_ERR_MEMORY;
+    int status = imp_colour_srgb_profile(context, image->channels < 3, &profile, &about.profile_length);
+    about.profile = profile;
+    if (!status) status = save(context, codec, &about, pixels, quality, stream);
+    imp_release(context, profile);
+    imp_release(context, pixels);
     return status;
 }
 

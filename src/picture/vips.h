@@ -15,7 +15,7 @@ typedef enum imp_vips_format { IMP_VIPS_WEBP, IMP_VIPS_TIFF, IMP_VIPS_HEIF, IMP_
 typedef struct imp_vips_picture {
     int width, height, channels;
     int depth;           /* 1 or 2 bytes a sample                                                                     */
-    const void *profile; /* ICC profile that the pixels are in still, or NULL; lives as long as the handle            */
+    const void *profile; /* ICC profile that the pixels are in (still), or NULL; lives as long as the handle          */
     size_t profile_length;
 } imp_vips_picture;
 
@@ -29,7 +29,7 @@ typedef struct imp_vips_module {
     int (*read)(void *handle, void *pixels, size_t stride, char *error, size_t error_size);
     void (*close)(void *handle);
     int (*can_save)(imp_vips_format format);
-    /* pixels: tight rows of sRGB. *bytes is released by release. */
+    /* pixels: tight rows; the profile is written too. *bytes is released by release. */
     int (*save)(const imp_vips_picture *picture, const void *pixels, imp_vips_format format, int quality, void **bytes,
                 size_t *length, char *error, size_t error_size);
     void (*release)(void *bytes);

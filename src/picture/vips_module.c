@@ -67,9 +67,9 @@ static VipsImage *load(const void *bytes, size_t length, imp_vips_format format)
 }
 
 /* Takes over image; NULL when the step failed. */
-static VipsImage *next(VipsImage *image, int result, VipsImage *made) {
+static VipsImage *next(VipsImage *image, int result, VipsImage **made) {
     g_object_unref(image);
-    return result == 0 ? made : NULL;
+    return result == 0 ? *made : NULL;
 }
 
 static int is_deep(const VipsImage *image) {
@@ -80,7 +80,7 @@ static int is_deep(const VipsImage *image) {
    converted here, by the profile where there is one. Each step is lazy: no pixel is decoded yet. */
 static VipsImage *normalise(VipsImage *image) {
     VipsImage *made = NULL;
-    image = next(image, vips_autorot(image, &made, NULL), made);
+    image = next(image, vips_autorot(image, &made, NULL), &made);
     if (!image) return NULL;
     VipsInterpretation kind = vips_image_guess_interpretation(image);
     int deep = is_deep(image), mono = kind == VIPS_INTERPRETATION_B_W || kind == VIPS_INTERPRETATION_GREY16;
@@ -89,16 +89,16 @@ static VipsImage *normalise(VipsImage *image) {
     VipsInterpretation target = mono   ? (deep ? VIPS_INTERPRETATION_GREY16 : VIPS_INTERPRETATION_B_W)
                                 : deep ? VIPS_INTERPRETATION_RGB16
                                        : VIPS_INTERPRETATION_sRGB;
-    image = next(image, vips_colourspace(image, &made, target, NULL), made);
+    image = next(image, vips_colourspace(image, &made, target, NULL), &made);
     if (image && !plain) {
-        image = next(image, vips_copy(image, &made, NULL), made);
+        image = next(image, vips_copy(image, &made, NULL), &made);
         if (image) vips_image_remove(image, VIPS_META_ICC_NAME);
     }
     int bands = mono ? 1 : 3, most = bands + 1;
     if (image && vips_image_get_bands(image) > most) /* extra samples beyond one alpha */
-        image = next(image, vips_extract_band(image, &made, 0, "n", most, NULL), made);
+        image = next(image, vips_extract_band(image, &made, 0, "n", most, NULL), &made);
     if (!image) return NULL;
-    return next(image, vips_cast(image, &made, deep ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR, NULL), made);
+    return next(image, vips_cast(image, &made, deep ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR, NULL), &made);
 }
 
 static void module_close(void *handle) {
@@ -163,13 +163,13 @@ static int module_can_save(imp_vips_format format) {
 static int save(VipsImage *image, imp_vips_format format, int quality, void **bytes, size_t *length) {
     switch (format) {
     case IMP_VIPS_WEBP:
-        return vips_webpsave_buffer(image, bytes, length, "Q", quality, "profile", "srgb", NULL) == 0;
+        return vips_webpsave_buffer(image, bytes, length, "Q", quality, NULL) == 0;
     case IMP_VIPS_TIFF:
         return vips_tiffsave_buffer(image, bytes, length, "compression", VIPS_FOREIGN_TIFF_COMPRESSION_DEFLATE,
-                                    "predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, "profile", "srgb", NULL) == 0;
+                                    "predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL, NULL) == 0;
     case IMP_VIPS_HEIF:
         return vips_heifsave_buffer(image, bytes, length, "Q", quality, "compression",
-                                    VIPS_FOREIGN_HEIF_COMPRESSION_AV1, "profile", "srgb", NULL) == 0;
+                                    VIPS_FOREIGN_HEIF_COMPRESSION_AV1, NULL) == 0;
     case IMP_VIPS_GIF:
         break;
     }
@@ -186,7 +186,8 @@ static int module_save(const imp_vips_picture *picture, const void *pixels, imp_
     VipsImage *made = NULL,
               *image = vips_image_new_from_memory(pixels, size, picture->width, picture->height, picture->channels,
                                                   deep ? VIPS_FORMAT_USHORT : VIPS_FORMAT_UCHAR);
-    if (image) image = next(image, vips_copy(image, &made, "interpretation", kind, NULL), made);
+    if (image) image = next(image, vips_copy(image, &made, "interpretation", kind, NULL), &made);
+    if (image) vips_image_set_blob_copy(image, VIPS_META_ICC_NAME, picture->profile, picture->profile_length);
     int fine = image && save(image, format, quality, bytes, length);
     if (image) g_object_unref(image);
     if (!fine) take_words(error, error_size);
