@@ -18,8 +18,7 @@
 typedef struct imp_adam imp_adam;
 
 /* n floats; betas in [0, 1), epsilon > 0 (PyTorch's defaults: 0.9, 0.999, 1e-8). Holds 2 n floats. */
-int imp_adam_create(imp_context *context, size_t n, double beta1, double beta2, double epsilon,
-                    imp_adam **adam);
+int imp_adam_create(imp_context *context, size_t n, double beta1, double beta2, double epsilon, imp_adam **adam);
 
 /* x -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon), after m and v took in the gradient.
  */
@@ -45,8 +44,7 @@ double imp_cosine_lr(double initial, double final, int64_t count, int64_t iterat
 
 /* Exponential average of iterates without the bias of its start: average = sum of decay^(step - k) x_k over
    the sum of those weights, k = 1..step. step counts from 1; at step 1 average becomes x. decay in [0, 1). */
-void imp_average_add(imp_context *context, size_t n, double decay, int64_t step, const float *x,
-                     float *average);
+void imp_average_add(imp_context *context, size_t n, double decay, int64_t step, const float *x, float *average);
 
 /* ---- L-BFGS (Nocedal and Wright, Numerical Optimization, chapters 3 and 7)
  * ------------------------------------------ */
@@ -54,7 +52,7 @@ void imp_average_add(imp_context *context, size_t n, double decay, int64_t step,
 typedef struct imp_lbfgs imp_lbfgs;
 
 typedef struct imp_lbfgs_options {
-    int history; /* pairs kept, 1..IMP_LBFGS_MAX_HISTORY                                                    */
+    int history;          /* pairs kept, 1..IMP_LBFGS_MAX_HISTORY                                                    */
     int line_search;      /* 0: every step is learning_rate long, as torch.optim.LBFGS; 1: strong Wolfe      */
     double learning_rate; /* > 0; 1 is the method's own */
     /* The first step, and each one along the steepest descent, moves x by this root-mean-square. 0: PyTorch's
@@ -67,13 +65,11 @@ typedef struct imp_lbfgs_options {
 
 /* What a step did besides stepping; bits. */
 typedef enum imp_lbfgs_event {
-    IMP_LBFGS_PUT_BACK =
-        1, /* the point just evaluated was bad: x is a shorter step from the last good point        */
-    IMP_LBFGS_FORGOT = 2,  /* the history was dropped; the step is along the steepest descent  */
-    IMP_LBFGS_SKIPPED = 4, /* the curvature along the last step was not positive: its pair was not kept */
-    IMP_LBFGS_SEARCHING =
-        8, /* line search: the point just evaluated was a trial that did not end the search         */
-    IMP_LBFGS_STILL = 16 /* the gradient is zero: x was not moved */
+    IMP_LBFGS_PUT_BACK = 1,  /* the point just evaluated was bad: x is a shorter step from the last good point        */
+    IMP_LBFGS_FORGOT = 2,    /* the history was dropped; the step is along the steepest descent  */
+    IMP_LBFGS_SKIPPED = 4,   /* the curvature along the last step was not positive: its pair was not kept */
+    IMP_LBFGS_SEARCHING = 8, /* line search: the point just evaluated was a trial that did not end the search         */
+    IMP_LBFGS_STILL = 16     /* the gradient is zero: x was not moved */
 } imp_lbfgs_event;
 
 typedef struct imp_lbfgs_report {

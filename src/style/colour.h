@@ -10,8 +10,7 @@
    C'^(1/2) C^(-1/2) with symmetric roots (Gatys et al., arXiv 1606.05897). Eigenvalues of C are raised by
    1e-5 of their mean, so that a grey or constant style gets finite colours. Values may leave 0..255: the
    caller clamps where that matters. */
-int imp_colour_match(imp_context *context, float *style, size_t style_count, const float *photo,
-                     size_t photo_count);
+int imp_colour_match(imp_context *context, float *style, size_t style_count, const float *photo, size_t photo_count);
 
 /* Gives painted (changed in place) the photo's chroma under the painting's own luma: full-range Y'CbCr of
    BT.601, what JPEG files and the programs that users know use. */

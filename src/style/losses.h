@@ -15,14 +15,15 @@ typedef enum imp_style_part {
     IMP_STYLE_BY_SUM = 2     /* the gradient has a part by_sum 1^T     */
 } imp_style_part;
 
-struct imp_style_work;
+/* What one layer should look like, with the workspace for comparing with it. */
+typedef struct imp_style_target imp_style_target;
 
 typedef struct imp_style_loss {
     const char *name, *description;
     unsigned gradient; /* imp_style_part bits: which parts an evaluation writes */
-    /* losses.c's own: what target_finish precomputes (may be NULL), and the loss by mu and M. */
-    int (*prepare)(struct imp_style_work *work);
-    int (*evaluate)(struct imp_style_work *work, double *value);
+    /* losses.c's own: what target_finish precomputes (may be NULL), and the loss at the statistics that evaluate put into target. */
+    int (*prepare)(imp_style_target *target);
+    double (*evaluate)(imp_style_target *target);
 } imp_style_loss;
 
 /* "gram", "gram-l1", "gram-normalized", "wasserstein", "mean-deviation", "gram-mean-deviation". NULL: unknown
@@ -30,11 +31,8 @@ typedef struct imp_style_loss {
 const imp_style_loss *imp_style_loss_find(const char *name);
 const imp_style_loss *imp_style_loss_at(int index);
 
-/* What one layer should look like, with the workspace for comparing with it. */
-typedef struct imp_style_target imp_style_target;
-
-int imp_style_target_create(imp_context *context, const imp_style_loss *loss, int channels,
-                            double feature_scale, imp_style_target **target);
+int imp_style_target_create(imp_context *context, const imp_style_loss *loss, int channels, double feature_scale,
+                            imp_style_target **target);
 
 /* Adds a style picture's statistics; weight > 0 counts against the other pictures' weights. */
 int imp_style_target_add(imp_style_target *target, const imp_statistics *statistics, double weight);
@@ -47,8 +45,8 @@ int imp_style_target_finish(imp_style_target *target);
    does not have (loss->gradient) are left alone and may be NULL. Parallel inside: called by the thread that
    owns the context. A value that is not finite is the caller's to act on; the status is about memory and
    arguments only. */
-int imp_style_evaluate(imp_style_target *target, const imp_statistics *statistics, double weight,
-                       double *value, float *by_second, float *by_sum);
+int imp_style_evaluate(imp_style_target *target, const imp_statistics *statistics, double weight, double *value,
+                       float *by_second, float *by_sum);
 
 void imp_style_target_free(imp_style_target *target);
 

@@ -14,26 +14,25 @@ typedef struct imp_matrices {
     float *scratch;        /* of gemm, thread after thread        */
     size_t thread_scratch; /* floats of each */
     float *work[2];        /* n x n each        */
+    double *rows;          /* [n]: sums by row */
+    float *diagonal;       /* [n] */
 } imp_matrices;
 
 int imp_matrices_create(imp_context *context, int n, imp_matrices *matrices);
 void imp_matrices_release(imp_matrices *matrices);
 
 /* c = alpha a b + beta c; c is neither a nor b. */
-void imp_matrix_multiply(imp_matrices *matrices, float alpha, const float *a, const float *b, float beta,
-                         float *c);
+void imp_matrix_multiply(imp_matrices *matrices, float alpha, const float *a, const float *b, float beta, float *c);
 
 /* out = a^T; out is not a. */
 void imp_matrix_transpose(imp_matrices *matrices, const float *a, float *out);
 
-/* factor factor^T = a, lower triangular with zeros above; inverse (may be NULL) is the factor's inverse. a is
-   symmetric; pivots below least > 0 are raised to it, so that rounding in a nearly singular a cannot fail.
-   factor may be a. */
-void imp_matrix_cholesky(imp_matrices *matrices, const float *a, float least, float *factor, float *inverse);
+/* a becomes its lower triangular Cholesky factor with zeros above, a = L L^T; inverse becomes that of the factor. a is symmetric; pivots
+   under least > 0, or lost in the rounding of their diagonal, are raised, so that an a that is nearly singular cannot fail. */
+void imp_matrix_cholesky(imp_matrices *matrices, float *a, float least, float *inverse);
 
-/* The orthogonal polar factor Q of a = Q H by Newton-Schulz steps, scaled as Chen and Chow (2014) do.
-   Singular values under least times a's Frobenius norm may stay short of 1. q is not a. A zero a gives zero.
- */
-void imp_matrix_polar(imp_matrices *matrices, const float *a, double least, float *q);
+/* a becomes its orthogonal polar factor Q, a = Q H with H symmetric and not negative. least: the smallest singular value that counts, by
+   a's Frobenius norm; smaller ones may stay short of 1. A zero a stays zero. */
+void imp_matrix_polar(imp_matrices *matrices, float *a, double least);
 
 #endif

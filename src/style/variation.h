@@ -9,7 +9,7 @@
    differences of each pixel; d1, d2: both diagonals of each 2x2 window of the padded plane; means over all
    planes. planes: [plane_count, height, width] on the 0..255 scale. *value: that loss, not weighted. gradient
    (same shape; may be NULL) gets weight times the derivative by planes (on their 0..255 scale) added. */
-int imp_variation(imp_context *context, const float *planes, int plane_count, int height, int width,
-                  double weight, double *value, float *gradient);
+int imp_variation(imp_context *context, const float *planes, int plane_count, int height, int width, double weight,
+                  double *value, float *gradient);
 
 #endif
