@@ -51,8 +51,8 @@ typedef struct imp_kernels {
        ones are those of backward-data at stride 1: in and out swapped, the kernel turned by 180 degrees; its padding is kernel - 1 - pad.
        All tables pack alike. */
     size_t (*packed_size)(int out_channels, int in_channels, int kernel_height, int kernel_width);
-    void (*pack_weights)(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width, int transpose,
-                         float *packed);
+    void (*pack_weights)(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
+                         int transpose, float *packed);
 
     /* Writes output blocks [block_begin, block_end) of output rows [row_begin, row_end). */
     void (*convolve)(const imp_convolution *job, int block_begin, int block_end, int row_begin, int row_end);
@@ -61,35 +61,39 @@ typedef struct imp_kernels {
     int convolve_block_step;
 
     /* 2x2 pooling with stride 2; an odd last row or column is dropped, as PyTorch does. Rows are of out. Average: the mean times average_scale. */
-    void (*pool)(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out, int block_begin, int block_end, int row_begin,
-                 int row_end);
+    void (*pool)(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out, int block_begin,
+                 int block_end, int row_begin, int row_end);
     /* Gradient of the above: writes (or adds to, with accumulate) rows of in_gradient, multiplied by (mask > 0) at the end where mask
        is given. Max: to the first of the greatest, in row order. in: what pool saw (max only; average may pass NULL). Rows are of in_gradient;
        begin at even rows for speed. */
-    void (*pool_backward)(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out_gradient, const imp_view *in_gradient,
-                          int accumulate, const imp_view *mask, int block_begin, int block_end, int row_begin, int row_end);
+    void (*pool_backward)(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out_gradient,
+                          const imp_view *in_gradient, int accumulate, const imp_view *mask, int block_begin,
+                          int block_end, int row_begin, int row_end);
 
     /* Additive statistics of rows [row_begin, row_end): second[i * stride + j] = sum of F_i F_j for i in the blocks
        [block_begin, block_end) and j in blocks 0..block of i (the lower triangle by blocks, whole blocks on the diagonal);
        written, not added to. stride: imp_blocks(channels) * 16. */
-    void (*second_moments)(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end, float *second, size_t stride);
+    void (*second_moments)(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end,
+                           float *second, size_t stride);
     /* sum[c] of F_c over the rows, for the blocks; written. */
     void (*sums)(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end, float *sum);
 
     /* Sum over the blocks and rows of (a - b)^2. The parts of a cut add up to the whole except for the last bits of a double. */
-    double (*squared_difference)(const imp_view *a, const imp_view *b, int block_begin, int block_end, int row_begin, int row_end);
+    double (*squared_difference)(const imp_view *a, const imp_view *b, int block_begin, int block_end, int row_begin,
+                                 int row_end);
     /* out (=, or += with accumulate) weight * (a - b), then times (mask > 0) where mask is given. */
-    void (*scaled_difference)(float weight, const imp_view *a, const imp_view *b, const imp_view *out, int accumulate, const imp_view *mask,
-                              int block_begin, int block_end, int row_begin, int row_end);
+    void (*scaled_difference)(float weight, const imp_view *a, const imp_view *b, const imp_view *out, int accumulate,
+                              const imp_view *mask, int block_begin, int block_end, int row_begin, int row_end);
 
     /* out times (mask > 0). */
-    void (*apply_mask)(const imp_view *out, const imp_view *mask, int block_begin, int block_end, int row_begin, int row_end);
+    void (*apply_mask)(const imp_view *out, const imp_view *mask, int block_begin, int block_end, int row_begin,
+                       int row_end);
 
     /* Row-major C[m x n] = alpha * A[m x k] * B[k x n] + beta * C, rows [row_begin, row_end) of C, leading dimensions in floats; packed inside in
        scratch of gemm_scratch(n, k) floats that the calling thread owns. beta = 0 never reads C. For the small matrices of losses. */
     size_t (*gemm_scratch)(int n, int k);
-    void (*gemm)(int n, int k, float alpha, const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c, size_t ldc, int row_begin,
-                 int row_end, float *scratch);
+    void (*gemm)(int n, int k, float alpha, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                 float *c, size_t ldc, int row_begin, int row_end, float *scratch);
 } imp_kernels;
 
 /* The best table for these imp_cpu_feature bits (base/cpu.h); one of a few constant tables, never NULL. */

@@ -16,8 +16,8 @@ size_t imp_packed_size(int out_channels, int in_channels, int kernel_height, int
 
 /* weights[out][in][kh][kw], or with transpose those of the convolution that goes back: in and out swapped,
  * the taps reversed. */
-void imp_pack_weights(const float *weights, int out_channels, int in_channels, int kernel_height,
-                      int kernel_width, int transpose, float *packed) {
+void imp_pack_weights(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
+                      int transpose, float *packed) {
     size_t taps = (size_t)kernel_height * (size_t)kernel_width;
     int to_channels = transpose ? in_channels : out_channels;
     int from_channels = transpose ? out_channels : in_channels;

@@ -21,8 +21,8 @@ static void convolve_pixel(const imp_convolution *job, int block, int y, int x, 
         int depth = imp_block_channels(job->in.channels, input);
         for (int ky = 0; ky < job->kernel_height; ky++)
             for (int kx = 0; kx < job->kernel_width; kx++) {
-                const float *in = imp_pixel(&job->in, input, y * job->stride + ky - job->pad_y,
-                                            x * job->stride + kx - job->pad_x);
+                const float *in =
+                    imp_pixel(&job->in, input, y * job->stride + ky - job->pad_y, x * job->stride + kx - job->pad_x);
                 for (int c = 0; c < depth; c++, weights += 4) {
                     sum0 += in[c] * weights[0];
                     sum1 += in[c] * weights[1];
@@ -72,8 +72,8 @@ static int greatest(const float *const window[4], int lane) {
     return best;
 }
 
-static void pool(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out,
-                 int block_begin, int block_end, int row_begin, int row_end) {
+static void pool(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out, int block_begin,
+                 int block_end, int row_begin, int row_end) {
     const float *window[4];
     for (int block = block_begin; block < block_end; block++)
         for (int y = row_begin; y < row_end; y++)
@@ -84,14 +84,14 @@ static void pool(imp_pool_kind kind, float average_scale, const imp_view *in, co
                     if (kind == IMP_POOL_MAX)
                         to[c] = window[greatest(window, c)][c];
                     else
-                        to[c] = ((window[0][c] + window[1][c]) + (window[2][c] + window[3][c])) *
-                                (average_scale * 0.25f);
+                        to[c] =
+                            ((window[0][c] + window[1][c]) + (window[2][c] + window[3][c])) * (average_scale * 0.25f);
             }
 }
 
 /* What pooling hands back to channel c of pixel (y, x) of its input. */
-static float pool_gradient(imp_pool_kind kind, float average_scale, const imp_view *in,
-                           const imp_view *out_gradient, int block, int y, int x, int c) {
+static float pool_gradient(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out_gradient,
+                           int block, int y, int x, int c) {
     const float *window[4];
     if (y / 2 >= out_gradient->height || x / 2 >= out_gradient->width) return 0;
     float gradient = imp_pixel(out_gradient, block, y / 2, x / 2)[c];
@@ -100,9 +100,9 @@ static float pool_gradient(imp_pool_kind kind, float average_scale, const imp_vi
     return greatest(window, c) == y % 2 * 2 + x % 2 ? gradient : 0;
 }
 
-static void pool_backward(imp_pool_kind kind, float average_scale, const imp_view *in,
-                          const imp_view *out_gradient, const imp_view *in_gradient, int accumulate,
-                          const imp_view *mask, int block_begin, int block_end, int row_begin, int row_end) {
+static void pool_backward(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out_gradient,
+                          const imp_view *in_gradient, int accumulate, const imp_view *mask, int block_begin,
+                          int block_end, int row_begin, int row_end) {
     for (int block = block_begin; block < block_end; block++)
         for (int y = row_begin; y < row_end; y++)
             for (int x = 0; x < in_gradient->width; x++) {
@@ -117,8 +117,8 @@ static void pool_backward(imp_pool_kind kind, float average_scale, const imp_vie
 }
 
 /* Adds the products of two blocks' channels over a run of pixels. */
-static void add_products(const imp_view *map, int i, int j, int y, int height, int x, int width,
-                         float *second, size_t stride) {
+static void add_products(const imp_view *map, int i, int j, int y, int height, int x, int width, float *second,
+                         size_t stride) {
     float sum[IMP_BLOCK][IMP_BLOCK] = {{0}};
     for (int row = 0; row < height; row++) {
         const float *restrict a = imp_pixel(map, i, y + row, x);
@@ -129,8 +129,7 @@ static void add_products(const imp_view *map, int i, int j, int y, int height, i
     }
     for (int c = 0; c < IMP_BLOCK; c++)
         for (int lane = 0; lane < IMP_BLOCK; lane++)
-            second[((size_t)i * IMP_BLOCK + (size_t)c) * stride + (size_t)j * IMP_BLOCK + (size_t)lane] +=
-                sum[c][lane];
+            second[((size_t)i * IMP_BLOCK + (size_t)c) * stride + (size_t)j * IMP_BLOCK + (size_t)lane] += sum[c][lane];
 }
 
 static void second_moments(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end,
@@ -147,8 +146,7 @@ static void second_moments(const imp_view *map, int block_begin, int block_end, 
         }
 }
 
-static void sums(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end,
-                 float *sum) {
+static void sums(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end, float *sum) {
     for (int block = block_begin; block < block_end; block++) {
         double total[IMP_BLOCK] = {0};
         for (int y = row_begin; y < row_end; y++) {
@@ -160,8 +158,8 @@ static void sums(const imp_view *map, int block_begin, int block_end, int row_be
     }
 }
 
-static double squared_difference(const imp_view *a, const imp_view *b, int block_begin, int block_end,
-                                 int row_begin, int row_end) {
+static double squared_difference(const imp_view *a, const imp_view *b, int block_begin, int block_end, int row_begin,
+                                 int row_end) {
     double total[IMP_BLOCK] = {0}, all = 0;
     for (int block = block_begin; block < block_end; block++)
         for (int y = row_begin; y < row_end; y++) {
@@ -176,9 +174,8 @@ static double squared_difference(const imp_view *a, const imp_view *b, int block
     return all;
 }
 
-static void scaled_difference(float weight, const imp_view *a, const imp_view *b, const imp_view *out,
-                              int accumulate, const imp_view *mask, int block_begin, int block_end,
-                              int row_begin, int row_end) {
+static void scaled_difference(float weight, const imp_view *a, const imp_view *b, const imp_view *out, int accumulate,
+                              const imp_view *mask, int block_begin, int block_end, int row_begin, int row_end) {
     int count = out->width * IMP_BLOCK;
     for (int block = block_begin; block < block_end; block++)
         for (int y = row_begin; y < row_end; y++) {
@@ -193,8 +190,8 @@ static void scaled_difference(float weight, const imp_view *a, const imp_view *b
         }
 }
 
-static void apply_mask(const imp_view *out, const imp_view *mask, int block_begin, int block_end,
-                       int row_begin, int row_end) {
+static void apply_mask(const imp_view *out, const imp_view *mask, int block_begin, int block_end, int row_begin,
+                       int row_end) {
     int count = out->width * IMP_BLOCK;
     for (int block = block_begin; block < block_end; block++)
         for (int y = row_begin; y < row_end; y++) {
@@ -210,8 +207,8 @@ static size_t gemm_scratch(int n, int k) {
     return (size_t)n;
 }
 
-static void gemm(int n, int k, float alpha, const float *a, size_t lda, const float *b, size_t ldb,
-                 float beta, float *c, size_t ldc, int row_begin, int row_end, float *restrict scratch) {
+static void gemm(int n, int k, float alpha, const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                 float *c, size_t ldc, int row_begin, int row_end, float *restrict scratch) {
     for (int i = row_begin; i < row_end; i++) {
         float *to = c + (size_t)i * ldc;
         memset(scratch, 0, (size_t)n * sizeof *scratch);
@@ -220,8 +217,7 @@ static void gemm(int n, int k, float alpha, const float *a, size_t lda, const fl
             const float *restrict from = b + (size_t)p * ldb;
             for (int j = 0; j < n; j++) scratch[j] += value * from[j];
         }
-        for (int j = 0; j < n; j++)
-            to[j] = beta != 0 ? beta * to[j] + alpha * scratch[j] : alpha * scratch[j];
+        for (int j = 0; j < n; j++) to[j] = beta != 0 ? beta * to[j] + alpha * scratch[j] : alpha * scratch[j];
     }
 }
 

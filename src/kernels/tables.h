@@ -13,8 +13,8 @@ extern const imp_kernels imp_kernels_avx2, imp_kernels_avx512;
 /* Packed weights are [output block][input block][ky][kx][input channel of the block][16 output channels]; an
    input block has its real channels only, an output block always 16, the ones past the last zero. */
 size_t imp_packed_size(int out_channels, int in_channels, int kernel_height, int kernel_width);
-void imp_pack_weights(const float *weights, int out_channels, int in_channels, int kernel_height,
-                      int kernel_width, int transpose, float *packed);
+void imp_pack_weights(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
+                      int transpose, float *packed);
 
 /* Real channels of a block. */
 static inline int imp_block_channels(int channels, int block) {

@@ -1,0 +1,223 @@
+/* Convolution against a plain one in double precision: shapes, epilogues, transposed weights, cuts, guards, NaN. */
+#include "check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPERATIONS_LIMIT 3000000.0 /* multiplications of a shape: the oracle is slow                                 */
+
+typedef struct test_shape {
+    int in_channels, out_channels, height, width, kernel_height, kernel_width, stride, pad_y, pad_x;
+    int accumulate, relu, masked, biased, transpose;
+} test_shape;
+
+typedef struct convolution_test {
+    test_shape shape;
+    test_map in, before, mask;
+    float *weights, *bias, *packed; /* weights as the caller has them: [out][in][kh][kw] before transposing           */
+    imp_convolution job;
+} convolution_test;
+
+static int out_size(int in, int kernel, int pad, int stride) {
+    return (in + 2 * pad - kernel) / stride + 1;
+}
+
+/* The weight that leads from channel i to channel o at a tap: with transpose the stored ones are those of the way forth. */
+static float weight_of(const convolution_test *test, int o, int i, int ky, int kx) {
+    const test_shape *s = &test->shape;
+    if (!s->transpose) return test->weights[((o * s->in_channels + i) * s->kernel_height + ky) * s->kernel_width + kx];
+    int y = s->kernel_height - 1 - ky, x = s->kernel_width - 1 - kx;
+    return test->weights[((i * s->out_channels + o) * s->kernel_height + y) * s->kernel_width + x];
+}
+
+static convolution_test test_make(const imp_kernels *kernels, const test_shape *s) {
+    convolution_test test = {.shape = *s};
+    int halo = s->pad_y > s->pad_x ? s->pad_y : s->pad_x;
+    int height = out_size(s->height, s->kernel_height, s->pad_y, s->stride);
+    int width = out_size(s->width, s->kernel_width, s->pad_x, s->stride);
+    int first = s->transpose ? s->in_channels : s->out_channels,
+        second = s->transpose ? s->out_channels : s->in_channels;
+    size_t count = (size_t)first * (size_t)second * (size_t)(s->kernel_height * s->kernel_width);
+    test.in = map_make(s->in_channels, s->height, s->width, halo);
+    test.before = map_make(s->out_channels, height, width, 1);
+    test.mask = map_make(s->out_channels, height, width, 2);
+    map_random(&test.in);
+    map_levels(&test.mask);
+    if (s->accumulate)
+        for (int c = 0; c < s->out_channels; c++)
+            for (int y = 0; y < height; y++)
+                for (int x = 0; x < width; x++) *map_at(&test.before, c, y, x) = random_value();
+    if (s->accumulate)
+        for (int c = s->out_channels; c < imp_blocks(s->out_channels) * IMP_BLOCK; c++)
+            for (int y = 0; y < height; y++)
+                for (int x = 0; x < width; x++) *map_at(&test.before, c, y, x) = 0;
+    test.weights = random_floats(count);
+    test.bias = random_floats((size_t)imp_blocks(s->out_channels) * IMP_BLOCK);
+    for (int c = s->out_channels; c < imp_blocks(s->out_channels) * IMP_BLOCK; c++) test.bias[c] = 0;
+    size_t packed = kernels->packed_size(first, second, s->kernel_height, s->kernel_width);
+    test.packed = take(packed * sizeof(float));
+    kernels->pack_weights(test.weights, first, second, s->kernel_height, s->kernel_width, s->transpose, test.packed);
+    test.job = (imp_convolution){.in = test.in.view,
+                                 .weights = test.packed,
+                                 .bias = s->biased ? test.bias : NULL,
+                                 .kernel_height = s->kernel_height,
+                                 .kernel_width = s->kernel_width,
+                                 .stride = s->stride,
+                                 .pad_y = s->pad_y,
+                                 .pad_x = s->pad_x,
+                                 .accumulate = s->accumulate,
+                                 .relu = s->relu};
+    return test;
+}
+
+static void test_free(convolution_test *test) {
+    map_free(&test->in);
+    map_free(&test->before);
+    map_free(&test->mask);
+    free(test->weights);
+    free(test->bias);
+    free(test->packed);
+}
+
+/* One output value and its tolerance, by the definition in kernels.h. */
+static double oracle(const convolution_test *test, int o, int y, int x, double *tolerance) {
+    const test_shape *s = &test->shape;
+    double sum = s->biased ? (double)test->bias[o] : 0, magnitude = fabs(sum);
+    for (int i = 0; i < s->in_channels; i++)
+        for (int ky = 0; ky < s->kernel_height; ky++)
+            for (int kx = 0; kx < s->kernel_width; kx++) {
+                float value = *map_at(&test->in, i, y * s->stride + ky - s->pad_y, x * s->stride + kx - s->pad_x);
+                double product = (double)value * (double)weight_of(test, o, i, ky, kx);
+                sum += product;
+                magnitude += fabs(product);
+            }
+    if (s->accumulate) {
+        double before = (double)*map_at(&test->before, o, y, x);
+        sum += before;
+        magnitude += fabs(before);
+    }
+    *tolerance = sum_tolerance(s->in_channels * s->kernel_height * s->kernel_width + 2, magnitude);
+    if (s->relu && sum < 0) sum = 0;
+    if (s->masked && !(*map_at(&test->mask, o, y, x) > 0)) *tolerance = sum = 0;
+    return sum;
+}
+
+static void compare(const convolution_test *test, const test_map *out, const char *name, const char *what) {
+    for (int o = 0; o < imp_blocks(out->view.channels) * IMP_BLOCK; o++)
+        for (int y = 0; y < out->view.height; y++)
+            for (int x = 0; x < out->view.width; x++) {
+                double tolerance = 0, exact = o < out->view.channels ? oracle(test, o, y, x, &tolerance) : 0;
+                double value = (double)*map_at(out, o, y, x);
+                if (near(value, exact, tolerance)) continue;
+                expect(0, "%s %s: channel %d (%d, %d): %g, not %g +- %g", name, what, o, y, x, value, exact, tolerance);
+                return;
+            }
+}
+
+/* The same in pieces of random blocks and rows, in the order they come. */
+static void convolve_cut(const imp_kernels *kernels, const imp_convolution *job) {
+    int blocks = imp_blocks(job->out.channels), height = job->out.height, next;
+    for (int block = 0; block < blocks; block = next) {
+        next = block + 1 + random_below(blocks - block);
+        for (int row = 0, row_next; row < height; row = row_next) {
+            row_next = row + 1 + random_below(height - row);
+            kernels->convolve(job, block, next, row, row_next);
+        }
+    }
+}
+
+static void check_shape(const imp_kernels *kernels, const test_shape *s) {
+    char what[160];
+    convolution_test test = test_make(kernels, s);
+    test_map whole = map_copy(&test.before), cut = map_copy(&test.before);
+    int blocks = imp_blocks(s->out_channels), height = whole.view.height;
+    snprintf(what, sizeof what, "%d->%d %dx%d kernel %dx%d/%d pad %d,%d%s%s%s%s%s", s->in_channels, s->out_channels,
+             s->height, s->width, s->kernel_height, s->kernel_width, s->stride, s->pad_y, s->pad_x,
+             s->accumulate ? " accumulate" : "", s->relu ? " relu" : "", s->masked ? " mask" : "",
+             s->biased ? " bias" : "", s->transpose ? " transpose" : "");
+    test.job.mask = s->masked ? &test.mask.view : NULL;
+    test.job.out = whole.view;
+    kernels->convolve(&test.job, 0, blocks, 0, height);
+    compare(&test, &whole, kernels->name, what);
+    expect(guarded(&whole, 0, blocks, 0, height), "%s %s: halo touched", kernels->name, what);
+    test.job.out = cut.view;
+    convolve_cut(kernels, &test.job);
+    expect(!memcmp(whole.memory, cut.memory, whole.count * sizeof(float)), "%s %s: depends on the cut", kernels->name,
+           what);
+    if (!s->accumulate) {
+        test_map part = map_make(s->out_channels, height, whole.view.width, 1);
+        int block = random_below(blocks), row = random_below(height);
+        test.job.out = part.view;
+        kernels->convolve(&test.job, block, block + 1, row, row + 1);
+        expect(guarded(&part, block, block + 1, row, row + 1), "%s %s: more than its part", kernels->name, what);
+        map_free(&part);
+    }
+    map_free(&whole);
+    map_free(&cut);
+    test_free(&test);
+}
+
+/* A NaN in the input must reach the output through the ReLU, and only what it touches. */
+static void check_nan(const imp_kernels *kernels) {
+    test_shape s = {.in_channels = 20,
+                    .out_channels = 40,
+                    .height = 9,
+                    .width = 21,
+                    .kernel_height = 3,
+                    .kernel_width = 3,
+                    .stride = 1,
+                    .pad_y = 1,
+                    .pad_x = 1,
+                    .relu = 1,
+                    .biased = 1};
+    convolution_test test = test_make(kernels, &s);
+    *map_at(&test.in, 18, 4, 10) = NAN;
+    test.job.out = test.before.view;
+    kernels->convolve(&test.job, 0, imp_blocks(s.out_channels), 0, s.height);
+    for (int c = 0; c < s.out_channels; c++)
+        for (int y = 0; y < s.height; y++)
+            for (int x = 0; x < s.width; x++) {
+                int touched = abs(y - 4) <= 1 && abs(x - 10) <= 1;
+                expect((isnan(*map_at(&test.before, c, y, x)) != 0) == touched, "%s convolution: NaN lost or spread",
+                       kernels->name);
+            }
+    test_free(&test);
+}
+
+void check_convolution(const imp_kernels *kernels, int every) {
+    static const int channels[] = {1, 3, 16, 17, 64, 100, 128};
+    static const int sizes[][2] = {{1, 1}, {2, 3}, {5, 7}, {13, 15}, {31, 29}, {2, 71}, {3, 600}, {40, 1}};
+    static const int windows[][4] = {{1, 1, 0, 0}, {3, 3, 1, 1}, {5, 5, 2, 2}, {7, 7, 3, 3},
+                                     {3, 3, 0, 0}, {1, 3, 0, 1}, {3, 1, 2, 0}, {9, 9, 4, 4}};
+    enum { CHANNELS = 7, SIZES = 8, WINDOWS = 8, STRIDES = 3, ALL = CHANNELS * CHANNELS * SIZES * WINDOWS * STRIDES };
+    int tested = 0;
+    for (int n = 0; n < ALL; n++) {
+        const int *size = sizes[n % SIZES], *window = windows[n / SIZES % WINDOWS];
+        int epilogue = random_below(32);
+        test_shape s = {.in_channels = channels[n / (SIZES * WINDOWS) % CHANNELS],
+                        .out_channels = channels[n / (SIZES * WINDOWS * CHANNELS) % CHANNELS],
+                        .height = size[0],
+                        .width = size[1],
+                        .kernel_height = window[0],
+                        .kernel_width = window[1],
+                        .pad_y = window[2],
+                        .pad_x = window[3],
+                        .stride = 1 + n / (SIZES * WINDOWS * CHANNELS * CHANNELS),
+                        .accumulate = epilogue & 1,
+                        .relu = epilogue >> 1 & 1,
+                        .masked = epilogue >> 2 & 1,
+                        .biased = epilogue >> 3 & 1,
+                        .transpose = epilogue >> 4 & 1};
+        if (s.height + 2 * s.pad_y < s.kernel_height || s.width + 2 * s.pad_x < s.kernel_width) continue;
+        double operations = (double)s.in_channels * s.out_channels * s.kernel_height * s.kernel_width *
+                            out_size(s.height, s.kernel_height, s.pad_y, s.stride) *
+                            out_size(s.width, s.kernel_width, s.pad_x, s.stride);
+        if (operations > OPERATIONS_LIMIT || random_below(every)) continue;
+        check_shape(kernels, &s);
+        tested++;
+    }
+    check_nan(kernels);
+    printf("%s: convolution, %d shapes\n", kernels->name, tested);
+}

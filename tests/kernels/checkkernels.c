@@ -1,0 +1,58 @@
+/* Tests every kernel of every table that this CPU can run; --bench times them instead, --quick tests fewer shapes (for sanitizers),
+ * --table NAME takes one table only. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "check.h"
+
+#define QUICK_EVERY 10 /* with --quick one shape of so many                                                          */
+
+/* The tables from the plainest on, each once. */
+static int find_tables(const char *only, const imp_kernels *tables[3]) {
+    const unsigned features = imp_cpu_features(), steps[3] = {0, IMP_CPU_AVX2, ~0u};
+    int count = 0;
+    for (int i = 0; i < 3; i++) {
+        const imp_kernels *table = imp_kernels_get(features & steps[i]);
+        if (count > 0 && tables[count - 1] == table) continue;
+        if (!only || !strcmp(only, table->name)) tables[count++] = table;
+    }
+    return count;
+}
+
+int main(int argc, char **argv) {
+    int timing = 0, every = 1;
+    const char *only = NULL;
+    const imp_kernels *tables[3];
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--bench"))
+            timing = 1;
+        else if (!strcmp(argv[i], "--quick"))
+            every = QUICK_EVERY;
+        else if (!strcmp(argv[i], "--table") && i + 1 < argc)
+            only = argv[++i];
+        else {
+            fprintf(stderr, "usage: %s [--bench] [--quick] [--table c|avx2|avx512]\n", argv[0]);
+            return 2;
+        }
+    }
+    int count = find_tables(only, tables);
+    if (count == 0) {
+        fprintf(stderr, "this CPU has no table named %s\n", only);
+        return 2;
+    }
+    if (timing) {
+        bench(tables, count);
+        return 0;
+    }
+    for (int i = 0; i < count; i++) {
+        check_convolution(tables[i], every);
+        check_pooling(tables[i]);
+        check_differences(tables[i]);
+        check_statistics(tables[i]);
+        check_products(tables[i]);
+    }
+    printf("%d failures\n", failure_count());
+    return failure_count() ? 1 : 0;
+}
