@@ -77,10 +77,7 @@ static int bank_make(imp_context *context, int in_length, int length, imp_filter
     bank->first = imp_allocate_zero(context, count, sizeof(int));
     bank->count = bank->first ? imp_allocate_zero(context, count, sizeof(int)) : NULL;
     bank->weights = bank->count ? imp_allocate_zero(context, count, (size_t)bank->taps * sizeof(float)) : NULL;
-    if (!bank->weights) {
-        bank_free(context, bank);
-        return IMP_ERR_MEMORY;
-    }
+    if (!bank->weights) return IMP_ERR_MEMORY; /* the caller frees the bank, whole or not */
     for (int i = 0; i < length; i++) bank_fill(bank, i, in_length, filter);
     return IMP_OK;
 }
