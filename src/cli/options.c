@@ -178,7 +178,7 @@ static int nearness(const char *word, const char *name) {
     size_t length = strlen(word);
     if (length >= 3 && strncmp(word, name, length) == 0) return 0;
     int distance = edit_distance(word, name);
-    return distance <= 1 + (int)length / 4 ? distance : -1;
+    return length >= 3 && distance <= ((int)length + 1) / 3 ? distance : -1;
 }
 
 const char *imp_cli_nearest(const char *word, const char *(*at)(int index)) {
@@ -193,20 +193,24 @@ const char *imp_cli_nearest(const char *word, const char *(*at)(int index)) {
     return nearest;
 }
 
-static int unknown_option(const imp_cli_command *command, const char *word, const char *name) {
+static int unknown_option(const imp_cli_command *command, const char *word) {
     const char *nearest = NULL;
+    char name[64];
     int best = 0;
+    word += strspn(word, "-");
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
     for (const imp_cli_option *option = command->options; option->name; option++) {
         int distance = nearness(name, option->name);
         if (distance < 0 || (nearest && distance >= best)) continue;
         nearest = option->name;
         best = distance;
     }
+    const char *dashes = strlen(name) > 1 ? "--" : "-";
     if (nearest)
-        return imp_cli_fail(IMP_CLI_USAGE, "%s: there is no option %s; did you mean --%s?", command->name, word,
-                            nearest);
-    return imp_cli_fail(IMP_CLI_USAGE, "%s: there is no option %s; see 'impasto help %s'", command->name, word,
-                        command->name);
+        return imp_cli_fail(IMP_CLI_USAGE, "%s: there is no option %s%s; did you mean --%s?", command->name, dashes,
+                            name, nearest);
+    return imp_cli_fail(IMP_CLI_USAGE, "%s: there is no option %s%s; see 'impasto help %s'", command->name, dashes,
+                        name, command->name);
 }
 
 /* The option that word names ("--size", "--size=512", "-o", "-oOUT"), its attached value in *value, or NULL. */
@@ -231,7 +235,7 @@ static int parse_option(const imp_cli_command *command, char **words, int count,
     const char *word = words[*at], *value;
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) return IMP_CLI_SHOW_HELP;
     const imp_cli_option *option = find_option(command, word, &value);
-    if (!option) return unknown_option(command, word, word + strspn(word, "-"));
+    if (!option) return unknown_option(command, word);
     if (option->kind == IMP_CLI_FLAG) {
         if (value) return imp_cli_fail(IMP_CLI_USAGE, "--%s takes no value", option->name);
         *(bool *)((char *)settings + option->offset) = true;

@@ -1,0 +1,171 @@
+"""What the tests of the program share: running it, and pictures and weights made with the standard library alone."""
+import json
+import os
+import pathlib
+import random
+import struct
+import subprocess
+import zlib
+
+PROGRAM = os.environ["IMPASTO"]
+SOURCE = pathlib.Path(os.environ.get("IMPASTO_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
+# Of a program that hangs: far above what the slowest build needs for 64 pixels.
+TIMEOUT = 300
+
+
+class Result:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    def events(self):
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def run(*arguments, folder=None, environment=None, limits=None, stdout=subprocess.PIPE):
+    """Runs impasto; limits is called in the child before."""
+    done = subprocess.run([PROGRAM, *arguments], cwd=folder, env={**os.environ, **(environment or {})}, stdout=stdout,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, preexec_fn=limits, timeout=TIMEOUT)
+    return Result(done.returncode, (done.stdout or b"").decode(), done.stderr.decode(errors="replace"))
+
+
+def snapshot(folder):
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(pathlib.Path(folder).rglob("*"))}
+
+
+def refused(*arguments, folder, mentions=(), **more):
+    """Runs impasto, which must say what is wrong in one line, fail and leave the folder as it was."""
+    before = snapshot(folder)
+    result = run(*arguments, folder=folder, **more)
+    assert result.code in (1, 2), (result.code, result.err)
+    lines = result.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("impasto: "), result.err
+    assert snapshot(folder) == before
+    for words in [mentions] if isinstance(mentions, str) else mentions:
+        assert words in lines[0], lines[0]
+    return result
+
+
+def painted(*arguments, folder, **more):
+    """Runs impasto, which must end well and say nothing on standard error."""
+    result = run(*arguments, folder=folder, **more)
+    assert (result.code, result.err) == (0, ""), (result.code, result.err)
+    return result
+
+
+# ---- PNG ---------------------------------------------------------------------------------------------------------
+
+def pattern(width, height, channels=3, top=255, seed=1):
+    """Samples of a picture with large shapes and fine noise, the same for a seed."""
+    noise = random.Random(seed)
+    slopes = [(noise.uniform(-3, 3), noise.uniform(-3, 3)) for _ in range(channels)]
+    samples = []
+    for y in range(height):
+        for x in range(width):
+            shape = 90 if (x - width / 2) ** 2 + (y - height / 3) ** 2 < (min(width, height) / 3) ** 2 else 0
+            for across, down in slopes:
+                value = 90 + across * x + down * y + shape + noise.uniform(-20, 20)
+                samples.append(round(min(max(value, 0), 255) * top / 255))
+    return samples
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def write_png(path, width, height, samples=None, channels=3, depth=8, seed=1):
+    if samples is None:
+        samples = pattern(width, height, channels, 255 if depth == 8 else 65535, seed)
+    data = bytes(samples) if depth == 8 else struct.pack(f">{len(samples)}H", *samples)
+    stride = width * channels * depth // 8
+    rows = b"".join(b"\0" + data[y * stride:(y + 1) * stride] for y in range(height))
+    color = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    pathlib.Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) +
+                                   chunk(b"IEND", b""))
+
+
+class Picture:
+    def __init__(self, width, height, channels, depth, samples):
+        self.width, self.height, self.channels, self.depth, self.samples = width, height, channels, depth, samples
+
+    def difference(self, samples):
+        """The mean of the samples' absolute differences."""
+        assert len(samples) == len(self.samples)
+        return sum(abs(a - b) for a, b in zip(self.samples, samples)) / len(samples)
+
+
+def unfilter(kind, row, above, step):
+    """A row of a PNG without its filter (RFC 2083, part 6)."""
+    for at in range(len(row)):
+        left, up = row[at - step] if at >= step else 0, above[at]
+        corner = above[at - step] if at >= step else 0
+        guess = left + up - corner
+        paeth = min((abs(guess - left), 0, left), (abs(guess - up), 1, up), (abs(guess - corner), 2, corner))[2]
+        row[at] = (row[at] + [0, left, up, (left + up) // 2, paeth][kind]) & 255
+    return row
+
+
+def read_png(path):
+    data = pathlib.Path(path).read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    at, body = 8, b""
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at:at + 8])
+        content = data[at + 8:at + 8 + length]
+        assert struct.unpack(">I", data[at + 8 + length:at + 12 + length])[0] == zlib.crc32(kind + content)
+        if kind == b"IHDR":
+            width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", content)
+        if kind == b"IDAT":
+            body += content
+        at += 12 + length
+    assert kind == b"IEND" and not interlaced
+    channels = {0: 1, 4: 2, 2: 3, 6: 4}[color]
+    rows, stride, step = zlib.decompress(body), width * channels * depth // 8, channels * depth // 8
+    above, whole = bytearray(stride), b""
+    for y in range(height):
+        start = y * (stride + 1)
+        above = unfilter(rows[start], bytearray(rows[start + 1:start + 1 + stride]), above, step)
+        whole += above
+    samples = list(whole) if depth == 8 else list(struct.unpack(f">{len(whole) // 2}H", whole))
+    return Picture(width, height, channels, depth, samples)
+
+
+# ---- Weights -----------------------------------------------------------------------------------------------------
+
+VGG19 = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256), (256, 256), (256, 512),
+         (512, 512), (512, 512), (512, 512), (512, 512), (512, 512), (512, 512), (512, 512)]
+VGG19_NUMBERS = [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]  # of the convolutions in torchvision
+
+
+def random_halves(count, scale):
+    """count IEEE half floats of both signs with a root mean square of about scale."""
+    exponent = 0
+    while 1.5 * 2.0 ** exponent > scale:  # 1.53 is the root mean square of a number that is even over [1, 2)
+        exponent -= 1
+    table = bytes((byte & 0x83) | (exponent + 15) << 2 for byte in range(256))
+    halves = bytearray(random.Random(7).randbytes(2 * count))
+    halves[1::2] = halves[1::2].translate(table)
+    return bytes(halves)
+
+
+def vgg19_tensors():
+    """A VGG19 with random weights (He et al., arXiv 1502.01852): name, shape and bytes of each tensor."""
+    tensors = []
+    for number, (inputs, outputs) in zip(VGG19_NUMBERS, VGG19):
+        weights = random_halves(9 * inputs * outputs, (2 / (9 * inputs)) ** 0.5)
+        tensors.append((f"features.{number}.weight", [outputs, inputs, 3, 3], weights))
+        tensors.append((f"features.{number}.bias", [outputs], bytes(2 * outputs)))
+    return tensors
+
+
+def write_safetensors(path, tensors):
+    header, at = {}, 0
+    for name, shape, data in tensors:
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as stream:
+        stream.write(struct.pack("<Q", len(text)) + text)
+        for _, _, data in tensors:
+            stream.write(data)

@@ -1,0 +1,27 @@
+"""`impasto bench optimize` prints one line that a program can read."""
+import json
+import os
+
+from support import painted
+
+
+def test_json(tmp_path):
+    result = painted("bench", "optimize", "--size", "32", "--iterations", "3", "--precision", "f32", "--threads", "2", "--json",
+                     folder=tmp_path)
+    [line] = result.out.splitlines()
+    bench = json.loads(line)
+    assert 0 < bench["seconds_per_iteration"]["min"] <= bench["seconds_per_iteration"]["median"]
+    assert bench["peak_rss_mb"] > 20  # the weights alone are more
+    assert (bench["width"], bench["height"], bench["iterations"], bench["threads"]) == (32, 32, 3, 2)
+    assert bench["precision"] == "f32" and bench["model"] == "vgg19" and bench["version"] and bench["instruction_set"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_text(tmp_path):
+    result = painted("bench", "optimize", "--size", "16", "--iterations", "1", folder=tmp_path)
+    assert "vgg19 at 16x16 in f32" in result.out
+
+
+def test_plain_c(tmp_path):
+    result = painted("bench", "optimize", "--size", "16", "-n", "1", "--instruction-set", "c", "--json", folder=tmp_path)
+    assert json.loads(result.out)["instruction_set"] == "c"
