@@ -20,7 +20,7 @@ build/build.ninja:
 
 demo:
 	scripts/setup demo
-	$(MAKE) all
+	$(MAKE) --no-print-directory all
 	scripts/demo '$(VGG)' '$(PHOTO)' '$(STYLE)'
 
 check:
