@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Photographs x paintings x presets at equal time, as contact sheets with figures under each picture.
+
+usage: contact_sheet.py OUT_FOLDER --photos A B ... --styles C D ... [--presets classic crowsonkb default] [--seconds 30] [--size 384]
+                        [--impasto build/impasto] [--similarity build/bench/similarity] [--model FILE] [--blind SEED]
+
+Every picture is painted with `--time SECONDS`, so that each preset has the same wall-clock. Pictures that are there already are not
+painted again. Writes OUT_FOLDER/sheet-PHOTO.png (rows: paintings; columns: presets), and figures.json: Gram similarity (mean correlation of Gram
+matrices with the painting over conv1_1..conv5_1) and SSIM with the photo (luma, gaussian window of sigma 1.5). --blind SEED writes blind-*.png too: columns in a
+random order a row and no names, with the order in blind.json, to be judged by eyes that do not know which is which."""
+import argparse
+import json
+import os
+import random
+import subprocess
+
+import numpy
+from PIL import Image, ImageDraw
+from skimage.metrics import structural_similarity
+
+TEXT = 18  # pixels of height for a line of text
+
+
+def parse():
+    p = argparse.ArgumentParser(usage=__doc__)
+    p.add_argument("folder")
+    p.add_argument("--photos", nargs="+", required=True)
+    p.add_argument("--styles", nargs="+", required=True)
+    p.add_argument("--presets", nargs="+", default=["classic", "crowsonkb", "default"])
+    p.add_argument("--seconds", type=float, default=30)
+    p.add_argument("--size", type=int, default=384)
+    p.add_argument("--impasto", default="build/impasto")
+    p.add_argument("--similarity", default="build/bench/similarity")
+    p.add_argument("--model", default=os.path.expanduser("~/.local/share/impasto/models/vgg19.safetensors"))
+    p.add_argument("--blind", type=int)
+    return p.parse_args()
+
+
+def stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def paint(a, photo, style, preset):
+    out = os.path.join(a.folder, f"{stem(photo)}--{stem(style)}--{preset}.png")
+    if not os.path.exists(out):
+        command = [a.impasto, "optimize", photo, "--style", style, "--preset", preset, "--size", str(a.size), "--quiet", "-o", out]
+        subprocess.run(command + ["--time", f"{a.seconds}s", "--model", a.model], check=True)
+    return out
+
+
+def luma(path, size=None):
+    image = Image.open(path).convert("L")
+    return numpy.asarray(image.resize(size, Image.LANCZOS) if size else image)
+
+
+def measure(a, photo, style, painted):
+    shown = luma(painted)
+    similar = subprocess.run([a.similarity, a.model, painted, style, str(a.size)], check=True, stdout=subprocess.PIPE, text=True)
+    ssim = structural_similarity(luma(photo, shown.shape[::-1]), shown, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    return {"gram": json.loads(similar.stdout)["mean"], "ssim": float(ssim)}
+
+
+def sheet(rows, path, cell):
+    """rows: lists of (picture path, text)."""
+    width, height = cell
+    image = Image.new("RGB", (width * max(map(len, rows)), (height + TEXT) * len(rows)), "white")
+    draw = ImageDraw.Draw(image)
+    for y, row in enumerate(rows):
+        for x, (picture, text) in enumerate(row):
+            shown = Image.open(picture).convert("RGB")
+            shown.thumbnail((width - 4, height - 4))
+            image.paste(shown, (x * width + 2, y * (height + TEXT) + 2))
+            draw.text((x * width + 4, y * (height + TEXT) + height), text, fill="black")
+    image.save(path)
+
+
+def main():
+    a = parse()
+    os.makedirs(a.folder, exist_ok=True)
+    figures, blind, shuffle = {}, {}, random.Random(a.blind)
+    for photo in a.photos:
+        rows, blind_rows = [], []
+        for style in a.styles:
+            row = [(style, "painting")]
+            for preset in a.presets:
+                painted = paint(a, photo, style, preset)
+                f = measure(a, photo, style, painted)
+                figures[f"{stem(photo)}--{stem(style)}--{preset}"] = f
+                row.append((painted, f"{preset}: Gram {f['gram']:.3f}, SSIM {f['ssim']:.3f}"))
+            order = shuffle.sample(range(len(a.presets)), len(a.presets))
+            blind[f"{stem(photo)}--{stem(style)}"] = [a.presets[i] for i in order]
+            blind_rows.append([(photo, "photo"), (style, "painting")] + [(row[1 + i][0], "ABCDEFGH"[n]) for n, i in enumerate(order)])
+            rows.append([(photo, "photo")] + row)
+        sheet(rows, os.path.join(a.folder, f"sheet-{stem(photo)}.png"), (a.size, a.size))
+        if a.blind is not None:
+            sheet(blind_rows, os.path.join(a.folder, f"blind-{stem(photo)}.png"), (a.size, a.size))
+        json.dump(figures, open(os.path.join(a.folder, "figures.json"), "w"), indent=1)
+        json.dump(blind, open(os.path.join(a.folder, "blind.json"), "w"), indent=1)
+    for preset in a.presets:
+        chosen = [f for name, f in figures.items() if name.endswith("--" + preset)]
+        print(f"{preset}: Gram {numpy.mean([f['gram'] for f in chosen]):.4f}, SSIM {numpy.mean([f['ssim'] for f in chosen]):.4f}, {len(chosen)} pictures")
+
+
+main()
