@@ -115,18 +115,9 @@ static int create_context(optimize_run *run) {
     options.log = log_line;
     options.user = (void *)(uintptr_t)settings; /* comes back to log_line, which takes it as const                */
     int status = imp_context_create(&options, &run->context);
-    switch (status) {
-    case IMP_OK:
-        return 0;
-    case IMP_ERR_THREAD:
+    if (status == IMP_ERR_THREAD)
         return imp_cli_fail(IMP_CLI_FAILURE, "the system gives no more threads; give a smaller number with --threads");
-    case IMP_ERR_ARGUMENT:
-    case IMP_ERR_UNSUPPORTED:
-        return imp_cli_fail(IMP_CLI_FAILURE, "--instruction-set: this processor does not have %s",
-                            settings->instruction_set ? settings->instruction_set : "what is needed");
-    default:
-        return imp_cli_fail(IMP_CLI_FAILURE, "cannot start: %s", imp_status_string(status));
-    }
+    return status ? imp_cli_fail(IMP_CLI_FAILURE, "cannot start: %s", imp_status_string(status)) : 0;
 }
 
 static int create_painting(optimize_run *run, const imp_image *photo, const imp_image *initial) {
@@ -228,22 +219,28 @@ static void print_start(const optimize_run *run) {
     const imp_estimate *estimate = &run->estimate;
     imp_context_info info = {.size = sizeof info};
     char memory[IMP_CLI_SIZE_TEXT];
+    const double limit = run->settings->painting.time_limit;
     imp_context_get_info(run->context, &info);
     if (run->settings->json) {
         print_start_json(run, &info);
     } else if (!run->settings->quiet) {
         printf("%s -> %s: %dx%d pixels, %d style%s\n", run->photo, run->settings->output, estimate->width,
                estimate->height, run->settings->styles.count, run->settings->styles.count == 1 ? "" : "s");
-        printf("%d iterations at %d scale%s, about %s of memory, %d thread%s (%s)\n", estimate->iterations,
-               estimate->scales, estimate->scales == 1 ? "" : "s", imp_cli_size_text(memory, (double)estimate->bytes),
-               info.threads, info.threads == 1 ? "" : "s", info.instruction_set);
+        if (limit > 0)
+            printf("%g s", limit);
+        else
+            printf("%d iterations", estimate->iterations);
+        printf(" at %d scale%s, about %s of memory, %d thread%s (%s)\n", estimate->scales,
+               estimate->scales == 1 ? "" : "s", imp_cli_size_text(memory, (double)estimate->bytes), info.threads,
+               info.threads == 1 ? "" : "s", info.instruction_set);
     }
     imp_cli_flush();
 }
 
 /* Steps to the end, a failure or a signal; returns the library's status. */
 static int step_all(optimize_run *run) {
-    imp_cli_progress shown = {.json = run->settings->json, .quiet = run->settings->quiet};
+    imp_cli_progress shown = {
+        .json = run->settings->json, .quiet = run->settings->quiet, .timed = run->settings->painting.time_limit > 0};
     if (run->estimate.iterations == 0) return IMP_OK;
     while (!run->progress.done && !imp_cli_signal()) {
         int status = imp_painting_step(run->painting, &run->progress);

@@ -57,10 +57,20 @@ static void show_json(const imp_progress *progress, double rate) {
     imp_cli_flush();
 }
 
-static void show_line(const imp_progress *progress, double rate) {
-    char left[DURATION_TEXT];
-    printf("iteration %d of %d, scale %d of %d (%dx%d), loss %.5g, %.3g iterations/s, %s left\n", progress->iteration,
-           progress->iterations, progress->scale, progress->scales, progress->width, progress->height,
+/* "120/500", or "120" when the end is told by the time. */
+enum { COUNT_TEXT = 32 };
+static const char *count_text(char buffer[COUNT_TEXT], const imp_cli_progress *shown, const imp_progress *progress) {
+    if (shown->timed)
+        snprintf(buffer, COUNT_TEXT, "%d", progress->iteration);
+    else
+        snprintf(buffer, COUNT_TEXT, "%d/%d", progress->iteration, progress->iterations);
+    return buffer;
+}
+
+static void show_line(const imp_cli_progress *shown, const imp_progress *progress, double rate) {
+    char count[COUNT_TEXT], left[DURATION_TEXT];
+    printf("iteration %s, scale %d/%d (%dx%d), loss %.5g, %.3g iterations/s, %s left\n",
+           count_text(count, shown, progress), progress->scale, progress->scales, progress->width, progress->height,
            progress->total_loss, rate, duration_text(left, progress->seconds_left));
     imp_cli_flush();
 }
@@ -76,14 +86,16 @@ static void draw_bar(char *text, int length, double part) {
     memcpy(text + at, "] ", 3);
 }
 
-static void show_bar(const imp_progress *progress, double rate, int width) {
-    char head[64], tail[128], text[BAR_TEXT] = "", left[DURATION_TEXT];
-    double part = progress->iterations > 0 ? (double)progress->iteration / progress->iterations : 1;
+static void show_bar(const imp_cli_progress *shown, const imp_progress *progress, double rate, int width) {
+    char head[64], tail[192], text[BAR_TEXT] = "", count[COUNT_TEXT], left[DURATION_TEXT];
+    /* Of the time, not of the iterations: those of the last scale take the longest. */
+    double seconds = progress->seconds + progress->seconds_left;
+    double part = progress->done || !(seconds > 0) ? 1 : progress->seconds / seconds;
     if (width > BAR_TEXT - 4) width = BAR_TEXT - 4;
     snprintf(head, sizeof head, "%3.0f%% ", 100 * part);
-    snprintf(tail, sizeof tail, "%d/%d  %s left  scale %d/%d %dx%d  loss %.4g  %.3g it/s", progress->iteration,
-             progress->iterations, duration_text(left, progress->seconds_left), progress->scale, progress->scales,
-             progress->width, progress->height, progress->total_loss, rate);
+    snprintf(tail, sizeof tail, "%s left  %s  scale %d/%d %dx%d  loss %.4g  %.3g it/s",
+             duration_text(left, progress->seconds_left), count_text(count, shown, progress), progress->scale,
+             progress->scales, progress->width, progress->height, progress->total_loss, rate);
     strcpy(text, head);
     int room = width - 1 - (int)strlen(head) - (int)strlen(tail);
     enum { LONGEST_BAR = 30 };
@@ -104,7 +116,7 @@ void imp_cli_progress_show(imp_cli_progress *shown, const imp_progress *progress
     if (!progress->done && now - shown->shown_at < (width ? bar_interval : line_interval)) return;
     shown->shown_at = now;
     if (width)
-        show_bar(progress, rate, width);
+        show_bar(shown, progress, rate, width);
     else
-        show_line(progress, rate);
+        show_line(shown, progress, rate);
 }

@@ -8,6 +8,7 @@
 
 typedef struct imp_cli_progress {
     bool json, quiet;
+    bool timed; /* by --time: how many iterations there will be is not known                                      */
     double shown_at;      /* imp_cli_seconds() of the last output                                                */
     int scale;            /* that scale_seconds belongs to                                                       */
     double scale_seconds; /* of the run when the scale began                                                     */

@@ -18,11 +18,15 @@ def optimize(folder, *more, photo="photo.png", style="style.png", output="out.pn
 TEXT = b"This is no picture but a text of some length, saved under the name of one.\n" * 20
 
 
-@pytest.mark.parametrize("content", [TEXT, b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"<!DOCTYPE html><html></html>",
-                                     b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"])
+NO_PICTURES = {"text": TEXT, "empty": b"", "jpeg start": b"\xff\xd8\xff\xe0", "png start": b"\x89PNG\r\n\x1a\n",
+               "page": b"<!DOCTYPE html><html></html>",
+               "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"}
+
+
+@pytest.mark.parametrize("kind", NO_PICTURES)
 @pytest.mark.parametrize("place", ["photo", "style", "init"])
-def test_no_picture(folder, content, place):
-    (folder / "cat.jpg").write_bytes(content)
+def test_no_picture(folder, kind, place):
+    (folder / "cat.jpg").write_bytes(NO_PICTURES[kind])
     if place == "init":
         optimize(folder, "--init", "cat.jpg", mentions="cat.jpg")
     else:
@@ -106,9 +110,12 @@ def test_missing_model(folder, model):
     optimize(folder, "--model", model, mentions=model)
 
 
-@pytest.mark.parametrize("content", [TEXT, b"", b"\x08\0\0\0\0\0\0\0{}      ", b"\xff" * 100])
-def test_no_model(folder, content):
-    (folder / "model.safetensors").write_bytes(content)
+NO_MODELS = {"text": TEXT, "empty": b"", "no tensors": b"\x08\0\0\0\0\0\0\0{}      ", "ones": b"\xff" * 100}
+
+
+@pytest.mark.parametrize("kind", NO_MODELS)
+def test_no_model(folder, kind):
+    (folder / "model.safetensors").write_bytes(NO_MODELS[kind])
     optimize(folder, "--model", "model.safetensors", mentions="model.safetensors")
 
 
