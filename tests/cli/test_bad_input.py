@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from support import SOURCE, read_png, refused, run, write_png
+from support import read_png, refused, run, write_png
 
 SANITIZED = os.environ.get("IMPASTO_SANITIZE", "none") != "none"
 FEW = ["--iterations", "2", "--size", "32"]
@@ -172,10 +172,3 @@ def test_disk_full_for_the_output(folder):
     assert read_png(folder / "out.png").width == 32  # the picture itself was not to blame
     with open("/dev/full", "w") as full:
         assert run("help", stdout=full).code == 1
-
-
-def test_the_library_is_seen_through_its_public_headers_alone():
-    for path in (SOURCE / "src" / "cli").iterdir():
-        for line in path.read_text().splitlines() if path.suffix in (".c", ".h") else []:
-            if line.startswith('#include "'):
-                assert line.split('"')[1] in ("impasto.h", "impasto_picture.h") or line.startswith('#include "cli/'), (path, line)
