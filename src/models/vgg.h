@@ -1,0 +1,18 @@
+/* Networks of the VGG family (Simonyan and Zisserman, arXiv 1409.1556): blocks of 3x3 convolutions with ReLU, a pool after each block. */
+#ifndef IMP_MODELS_VGG_H
+#define IMP_MODELS_VGG_H
+
+#include "graph/network.h"
+
+#define IMP_VGG_MAX_BLOCKS 5
+
+typedef struct imp_vgg {
+    const char *name;
+    int blocks;
+    int convolutions[IMP_VGG_MAX_BLOCKS]; /* of each block, at most 9                                               */
+    int channels[IMP_VGG_MAX_BLOCKS];
+} imp_vgg;
+
+int imp_vgg_build(imp_context *context, const imp_vgg *vgg, imp_network *network);
+
+#endif
