@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static imp_context *one_context(void) {
 static char folder[] = "/tmp/impasto-base-XXXXXX";
 
 static const char *in_folder(const char *name) {
-    static char path[sizeof folder + 64];
+    static char path[sizeof folder + NAME_MAX + 1];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
