@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/image.h"
+#include "style/losses.h"
 #include "style/painting.h"
 
 /* Structs of later versions may be longer and of earlier ones shorter; what lies under this is no struct of ours. */
@@ -97,4 +98,14 @@ int imp_painting_profile(const imp_painting *painting, int index, imp_node_profi
     if (!status) status = imp_paint_profile(painting, index, &ours);
     if (!status) write_struct(&ours, sizeof ours, profile);
     return status;
+}
+
+const char *imp_style_loss_name(int index) {
+    const imp_style_loss *loss = imp_style_loss_at(index);
+    return loss ? loss->name : NULL;
+}
+
+const char *imp_style_loss_description(int index) {
+    const imp_style_loss *loss = imp_style_loss_at(index);
+    return loss ? loss->description : NULL;
 }
