@@ -54,50 +54,71 @@ static void convolve(const imp_convolution *job, int block_begin, int block_end,
             }
 }
 
-/* The four pixels of a pooling window. */
-static void window_of(const imp_view *in, int block, int y, int x, const float *window[4]) {
-    window[0] = imp_pixel(in, block, 2 * y, 2 * x);
-    window[1] = window[0] + IMP_BLOCK;
-    window[2] = window[0] + in->row;
-    window[3] = window[2] + IMP_BLOCK;
+/* b where it is greater or NaN, else a: in a chain of these the first of the greatest wins, and a NaN is passed on. */
+static float greater_of(float a, float b) {
+    return b > a || b != b ? b : a;
 }
 
-/* The first of the greatest of four; a NaN counts as greatest, so that it is passed on. */
-static int greatest(const float *const window[4], int lane) {
-    int best = 0;
-    for (int i = 1; i < 4; i++) {
-        float value = window[i][lane];
-        if (value > window[best][lane] || value != value) best = i;
-    }
-    return best;
+/* One pixel of pooling; top and bottom are the left pixels of the window's two rows. */
+static void pool_pixel(imp_pool_kind kind, float average_scale, const float *restrict top, const float *restrict bottom,
+                       float *restrict to) {
+    const float *top_right = top + IMP_BLOCK, *bottom_right = bottom + IMP_BLOCK;
+    if (kind == IMP_POOL_MAX)
+        for (int c = 0; c < IMP_BLOCK; c++)
+            to[c] = greater_of(greater_of(greater_of(top[c], top_right[c]), bottom[c]), bottom_right[c]);
+    else
+        for (int c = 0; c < IMP_BLOCK; c++)
+            to[c] = ((top[c] + top_right[c]) + (bottom[c] + bottom_right[c])) * (average_scale * 0.25f);
 }
 
 static void pool(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out, int block_begin,
                  int block_end, int row_begin, int row_end) {
-    const float *window[4];
     for (int block = block_begin; block < block_end; block++)
         for (int y = row_begin; y < row_end; y++)
-            for (int x = 0; x < out->width; x++) {
-                float *to = imp_pixel(out, block, y, x);
-                window_of(in, block, y, x, window);
-                for (int c = 0; c < IMP_BLOCK; c++)
-                    if (kind == IMP_POOL_MAX)
-                        to[c] = window[greatest(window, c)][c];
-                    else
-                        to[c] =
-                            ((window[0][c] + window[1][c]) + (window[2][c] + window[3][c])) * (average_scale * 0.25f);
-            }
+            for (int x = 0; x < out->width; x++)
+                pool_pixel(kind, average_scale, imp_pixel(in, block, 2 * y, 2 * x),
+                           imp_pixel(in, block, 2 * y + 1, 2 * x), imp_pixel(out, block, y, x));
 }
 
-/* What pooling hands back to channel c of pixel (y, x) of its input. */
-static float pool_gradient(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out_gradient,
-                           int block, int y, int x, int c) {
-    const float *window[4];
-    if (y / 2 >= out_gradient->height || x / 2 >= out_gradient->width) return 0;
-    float gradient = imp_pixel(out_gradient, block, y / 2, x / 2)[c];
-    if (kind == IMP_POOL_AVERAGE) return gradient * (average_scale * 0.25f);
-    window_of(in, block, y / 2, x / 2, window);
-    return greatest(window, c) == y % 2 * 2 + x % 2 ? gradient : 0;
+/* The share of pixel `which` (row by row) of a window in its gradient: all when it is the first of the greatest, else nothing. */
+static void share_of(const float *restrict top, const float *restrict bottom, const float *restrict gradient, int which,
+                     float *restrict share) {
+    const float *pixels[4] = {top, top + IMP_BLOCK, bottom, bottom + IMP_BLOCK};
+    const float *mine = pixels[which];
+    for (int c = 0; c < IMP_BLOCK; c++) share[c] = gradient[c];
+    for (int other = 0; other < 4; other++) {
+        const float *theirs = pixels[other];
+        if (other < which)
+            for (int c = 0; c < IMP_BLOCK; c++) share[c] = mine[c] > theirs[c] || mine[c] != mine[c] ? share[c] : 0;
+        if (other > which)
+            for (int c = 0; c < IMP_BLOCK; c++) share[c] = theirs[c] > mine[c] || theirs[c] != theirs[c] ? 0 : share[c];
+    }
+}
+
+/* What pooling hands back to pixel (y, x) of its input. */
+static void pool_gradient(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out_gradient,
+                          int block, int y, int x, float *restrict share) {
+    if (y / 2 >= out_gradient->height || x / 2 >= out_gradient->width) {
+        memset(share, 0, IMP_BLOCK * sizeof *share);
+        return;
+    }
+    const float *gradient = imp_pixel(out_gradient, block, y / 2, x / 2);
+    if (kind == IMP_POOL_MAX)
+        share_of(imp_pixel(in, block, y / 2 * 2, x / 2 * 2), imp_pixel(in, block, y / 2 * 2 + 1, x / 2 * 2), gradient,
+                 y % 2 * 2 + x % 2, share);
+    else
+        for (int c = 0; c < IMP_BLOCK; c++) share[c] = gradient[c] * (average_scale * 0.25f);
+}
+
+/* Stores values, added to what is there (accumulate), where the mask is positive (mask may be NULL), zero elsewhere. */
+static void put_pixel(float *restrict to, const float *restrict values, int accumulate, const float *restrict mask) {
+    float sum[IMP_BLOCK];
+    memcpy(sum, values, sizeof sum);
+    if (accumulate)
+        for (int c = 0; c < IMP_BLOCK; c++) sum[c] += to[c];
+    if (mask)
+        for (int c = 0; c < IMP_BLOCK; c++) sum[c] = mask[c] > 0 ? sum[c] : 0;
+    memcpy(to, sum, sizeof sum);
 }
 
 static void pool_backward(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out_gradient,
@@ -106,30 +127,32 @@ static void pool_backward(imp_pool_kind kind, float average_scale, const imp_vie
     for (int block = block_begin; block < block_end; block++)
         for (int y = row_begin; y < row_end; y++)
             for (int x = 0; x < in_gradient->width; x++) {
-                float *to = imp_pixel(in_gradient, block, y, x);
-                const float *keep = mask ? imp_pixel(mask, block, y, x) : NULL;
-                for (int c = 0; c < IMP_BLOCK; c++) {
-                    float value = pool_gradient(kind, average_scale, in, out_gradient, block, y, x, c);
-                    if (accumulate) value += to[c];
-                    to[c] = keep && !(keep[c] > 0) ? 0 : value;
-                }
+                float share[IMP_BLOCK];
+                pool_gradient(kind, average_scale, in, out_gradient, block, y, x, share);
+                put_pixel(imp_pixel(in_gradient, block, y, x), share, accumulate,
+                          mask ? imp_pixel(mask, block, y, x) : NULL);
             }
 }
 
 /* Adds the products of two blocks' channels over a run of pixels. */
 static void add_products(const imp_view *map, int i, int j, int y, int height, int x, int width, float *second,
                          size_t stride) {
-    float sum[IMP_BLOCK][IMP_BLOCK] = {{0}};
+    quad sum[IMP_BLOCK][4] = {{{0}}};
     for (int row = 0; row < height; row++) {
-        const float *restrict a = imp_pixel(map, i, y + row, x);
-        const float *restrict b = imp_pixel(map, j, y + row, x);
-        for (int pixel = 0; pixel < width; pixel++, a += IMP_BLOCK, b += IMP_BLOCK)
-            for (int c = 0; c < IMP_BLOCK; c++)
-                for (int lane = 0; lane < IMP_BLOCK; lane++) sum[c][lane] += a[c] * b[lane];
+        const float *a = imp_pixel(map, i, y + row, x);
+        const quad *b = (const quad *)imp_pixel(map, j, y + row, x);
+        for (int pixel = 0; pixel < width; pixel++, a += IMP_BLOCK, b += 4)
+            for (int c = 0; c < IMP_BLOCK; c++) {
+                sum[c][0] += a[c] * b[0];
+                sum[c][1] += a[c] * b[1];
+                sum[c][2] += a[c] * b[2];
+                sum[c][3] += a[c] * b[3];
+            }
     }
-    for (int c = 0; c < IMP_BLOCK; c++)
-        for (int lane = 0; lane < IMP_BLOCK; lane++)
-            second[((size_t)i * IMP_BLOCK + (size_t)c) * stride + (size_t)j * IMP_BLOCK + (size_t)lane] += sum[c][lane];
+    for (int c = 0; c < IMP_BLOCK; c++) {
+        quad *to = (quad *)(second + ((size_t)i * IMP_BLOCK + (size_t)c) * stride + (size_t)j * IMP_BLOCK);
+        for (int part = 0; part < 4; part++) to[part] += sum[c][part];
+    }
 }
 
 static void second_moments(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end,
@@ -201,23 +224,42 @@ static void apply_mask(const imp_view *out, const imp_view *mask, int block_begi
         }
 }
 
-/* One row of sums. */
 static size_t gemm_scratch(int n, int k) {
+    (void)n;
     (void)k;
-    return (size_t)n;
+    return 0;
+}
+
+/* 16 neighbours of a row of A x B. */
+static void product_block(int k, const float *a, const float *b, size_t ldb, quad sum[4]) {
+    quad sum0 = {0}, sum1 = {0}, sum2 = {0}, sum3 = {0};
+    for (int p = 0; p < k; p++, b += ldb) {
+        const quad *from = (const quad *)b;
+        sum0 += a[p] * from[0];
+        sum1 += a[p] * from[1];
+        sum2 += a[p] * from[2];
+        sum3 += a[p] * from[3];
+    }
+    sum[0] = sum0, sum[1] = sum1, sum[2] = sum2, sum[3] = sum3;
 }
 
 static void gemm(int n, int k, float alpha, const float *a, size_t lda, const float *b, size_t ldb, float beta,
-                 float *c, size_t ldc, int row_begin, int row_end, float *restrict scratch) {
+                 float *c, size_t ldc, int row_begin, int row_end, float *scratch) {
+    (void)scratch;
     for (int i = row_begin; i < row_end; i++) {
-        float *to = c + (size_t)i * ldc;
-        memset(scratch, 0, (size_t)n * sizeof *scratch);
-        for (int p = 0; p < k; p++) {
-            float value = a[(size_t)i * lda + (size_t)p];
-            const float *restrict from = b + (size_t)p * ldb;
-            for (int j = 0; j < n; j++) scratch[j] += value * from[j];
+        const float *row = a + (size_t)i * lda;
+        for (int j = 0; j < n; j += IMP_BLOCK) {
+            float sum[IMP_BLOCK] = {0}, *to = c + (size_t)i * ldc + j;
+            int columns = imp_block_channels(n, j / IMP_BLOCK);
+            if (columns == IMP_BLOCK)
+                product_block(k, row, b + j, ldb, (quad *)sum);
+            else
+                for (int p = 0; p < k; p++)
+                    for (int column = 0; column < columns; column++)
+                        sum[column] += row[p] * b[(size_t)p * ldb + (size_t)(j + column)];
+            for (int column = 0; column < columns; column++)
+                to[column] = alpha * sum[column] + (beta != 0 ? beta * to[column] : 0);
         }
-        for (int j = 0; j < n; j++) to[j] = beta != 0 ? beta * to[j] + alpha * scratch[j] : alpha * scratch[j];
     }
 }
 

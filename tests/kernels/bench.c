@@ -16,9 +16,10 @@
 #define PEAK_STEPS 1000000 /* about 10 ms                                                                           */
 #define PEAK_CHAINS 12     /* independent sums: more than latency x units                                           */
 
+/* The thread's own processor time: what others run meanwhile counts as little as can be. */
 static double now(void) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 

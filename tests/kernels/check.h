@@ -45,7 +45,7 @@ double sum_tolerance(double terms, double magnitude);
 /* Whether all floats outside blocks and rows still are the guard. */
 int guarded(const test_map *map, int block_begin, int block_end, int row_begin, int row_end);
 
-void check_convolution(const imp_kernels *kernels, int every); /* one shape of so many                               */
+void check_convolution(const imp_kernels *const *tables, int count, int every); /* one shape of so many */
 void check_pooling(const imp_kernels *kernels);
 void check_differences(const imp_kernels *kernels);
 void check_statistics(const imp_kernels *kernels);
