@@ -1,8 +1,9 @@
-/* A reader of Python pickles that runs no code: a fixed set of opcodes builds values, and the few calls that torch.save's files need
- * are known by name (pickle_torch.c). Everything is bounded: values, tensors, storages, and by the pickle's length the time.
+/* A reader of Python pickles that runs no code: a fixed set of opcodes builds values, and the few calls that torch.save's
+ * files need are known by name (pickle_torch.c). Everything is bounded: values, tensors, storages, and by the pickle's
+ * length the time.
  *
- * Values never contain each other, they refer to each other by index; nothing here follows references deeper than it was told to,
- * so that nesting, sharing and cycles cost nothing.
+ * Values never contain each other, they refer to each other by index; nothing here follows references deeper than it was
+ * told to, so that nesting, sharing and cycles cost nothing.
  */
 #ifndef IMP_FORMATS_PICKLE_H
 #define IMP_FORMATS_PICKLE_H
@@ -100,7 +101,7 @@ int32_t imp_pickle_make(imp_pickle *pickle, imp_pickle_kind kind);
 int imp_pickle_append(imp_pickle *pickle, int32_t list, int32_t item);
 int imp_pickle_is_text(const imp_pickle_value *value, const char *text);
 
-/* pickle_torch.c: what opcodes that name or call something do. Each pushes nothing and gives the index of a value, or -1. */
+/* pickle_torch.c: what opcodes that name or call something do. Each gives the index of a value, or -1. */
 int32_t imp_pickle_global(imp_pickle *pickle, const uint8_t *module, size_t module_length, const uint8_t *name,
                           size_t name_length);
 int32_t imp_pickle_call(imp_pickle *pickle, int32_t callee, int32_t arguments);

@@ -1,4 +1,4 @@
-/* The names and calls that pickles of torch.save need: storages, tensors, parameters, ordered dictionaries. Nothing else is called. */
+/* The names and calls that pickles of torch.save need: storages, tensors, parameters, dictionaries. No others. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,10 +10,8 @@
 typedef enum known_call {
     CALL_NOTHING, /* harmless: what it gives is not needed                                                         */
     CALL_TENSOR,  /* storage, offset, shape, stride, ...                                                           */
-    CALL_TYPED,   /* the same with a dtype, for kinds of numbers without a storage of their own                    */
     CALL_FIRST,   /* gives its first argument: a parameter is its tensor                                           */
     CALL_DICT,
-    CALL_SET,
     CALL_STORAGE /* never called: names the dtype of a storage                                                    */
 } known_call;
 
@@ -24,15 +22,13 @@ static const struct {
 } known[] = {
     {"torch._utils", "_rebuild_tensor_v2", CALL_TENSOR, IMP_DTYPE_COUNT},
     {"torch._utils", "_rebuild_tensor", CALL_TENSOR, IMP_DTYPE_COUNT},
-    {"torch._utils", "_rebuild_tensor_v3", CALL_TYPED, IMP_DTYPE_COUNT},
     {"torch._utils", "_rebuild_parameter", CALL_FIRST, IMP_DTYPE_COUNT},
     {"torch._utils", "_rebuild_parameter_with_state", CALL_FIRST, IMP_DTYPE_COUNT},
     {"torch", "Size", CALL_FIRST, IMP_DTYPE_COUNT},
-    {"torch.serialization", "_get_layout", CALL_NOTHING, IMP_DTYPE_COUNT},
     {"torch", "device", CALL_NOTHING, IMP_DTYPE_COUNT},
     {"collections", "OrderedDict", CALL_DICT, IMP_DTYPE_COUNT},
-    {"builtins", "set", CALL_SET, IMP_DTYPE_COUNT},
-    {"__builtin__", "set", CALL_SET, IMP_DTYPE_COUNT},
+    {"builtins", "set", CALL_NOTHING, IMP_DTYPE_COUNT},
+    {"__builtin__", "set", CALL_NOTHING, IMP_DTYPE_COUNT},
     {"_codecs", "encode", CALL_NOTHING, IMP_DTYPE_COUNT},
     {"torch", "DoubleStorage", CALL_STORAGE, IMP_F64},
     {"torch", "FloatStorage", CALL_STORAGE, IMP_F32},
@@ -80,8 +76,8 @@ static int32_t refuse_global(imp_pickle *pickle, const uint8_t *module, size_t m
     snprintf(words, sizeof words, "%.*s.%.*s", (int)(module_length < SHOWN ? module_length : SHOWN),
              (const char *)module, (int)(name_length < SHOWN ? name_length : SHOWN), (const char *)name);
     if (ends_with(name, name_length, "Storage"))
-        pickle->failure =
-            imp_fail(pickle->context, IMP_ERR_UNSUPPORTED, "has numbers of the kind %s, which is not read", words);
+        pickle->failure = imp_fail(pickle->context, IMP_ERR_UNSUPPORTED,
+                                   "has numbers of the kind %s, which is not read; convert them with .float()", words);
     else if (is_module(module, module_length))
         pickle->failure = imp_fail(pickle->context, IMP_ERR_UNSUPPORTED,
                                    "a whole pickled network (%s), which needs the program that made it; save its "
@@ -221,14 +217,8 @@ int32_t imp_pickle_call(imp_pickle *pickle, int32_t callee, int32_t arguments) {
         return items[0];
     case CALL_DICT:
         return make_dict(pickle, &list);
-    case CALL_SET:
-        return imp_pickle_make(pickle, IMP_PICKLE_OTHER);
     case CALL_NOTHING:
         return imp_pickle_make(pickle, IMP_PICKLE_OTHER);
-    case CALL_TYPED:
-        pickle->failure = imp_fail(pickle->context, IMP_ERR_UNSUPPORTED,
-                                   "has a tensor of a kind of numbers that is not read; convert it with .float()");
-        return -1;
     default:
         return fail(pickle, "calls a storage");
     }

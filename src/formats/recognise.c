@@ -56,7 +56,7 @@ static int is_page(const uint8_t *bytes, size_t length) {
     return 0;
 }
 
-/* Protocol buffers have no signature. An ONNX ModelProto begins with field 1, a small ir_version, then a string or message field. */
+/* Protocol buffers have no signature. An ONNX ModelProto begins with field 1, a small number, then a text or message. */
 static int is_onnx(const uint8_t *bytes, size_t length) {
     return length > 3 && bytes[0] == 0x08 && bytes[1] > 0 && bytes[1] < 32 &&
            (bytes[2] == 0x12 || bytes[2] == 0x1a || bytes[2] == 0x22 || bytes[2] == 0x3a || bytes[2] == 0x42);

@@ -1,7 +1,7 @@
 /* Named tensors out of a file that someone else wrote: what every reader here produces.
  *
- * Elements stay where the file has them (an area of its bytes, or a record of its archive) until imp_tensors_to_f32 takes them, so
- * that a file is held once, and the parts of it that nobody asks for (a classifier of 500 MB) are never unpacked.
+ * Elements stay where the file has them (an area of its bytes, or a record of its archive) until imp_tensors_to_f32 takes
+ * them, so that a file is held once, and the parts of it that nobody asks for (a classifier of 500 MB) are never unpacked.
  */
 #ifndef IMP_FORMATS_TENSORS_H
 #define IMP_FORMATS_TENSORS_H
@@ -70,8 +70,8 @@ typedef struct imp_tensors {
     int unpacked_area;
 } imp_tensors;
 
-/* Recognises the file by its content: safetensors, torch.save (zip or plain pickle); what else it may be (a Git LFS pointer, an HTML page, a
-   half-downloaded file, ONNX, HDF5) the error says. name stands in messages. bytes must stay until the release. */
+/* Recognises the file by its content: safetensors, torch.save (zip or plain pickle); what else it may be (a Git LFS
+   pointer, a web page, a half-downloaded file, ONNX, HDF5) the error says. name stands in messages. bytes must stay until the release. */
 int imp_tensors_parse(imp_context *context, const uint8_t *bytes, size_t length, const char *name, imp_tensors *out);
 int imp_tensors_read(imp_context *context, const char *path, imp_tensors *out);
 void imp_tensors_release(imp_context *context, imp_tensors *tensors);
@@ -85,7 +85,7 @@ int imp_tensors_to_f32(imp_context *context, imp_tensors *tensors, const imp_nam
 /* For the readers. Grows *array, of *capacity elements, so that it holds one more than count. */
 int imp_tensors_grow(imp_context *context, void **array, size_t element, size_t *capacity, size_t count);
 
-/* For the readers: the product of shape into *count, and of it and the element's size into *bytes; 0: negative, or over the limits. */
+/* For the readers: the product of shape into *count, that times the element's size into *bytes; 0: over the limits. */
 int imp_shape_count(const int64_t *shape, int dimensions, imp_dtype dtype, size_t *count, size_t *bytes);
 
 #endif

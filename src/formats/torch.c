@@ -260,7 +260,7 @@ int imp_torch_parse_pickle(imp_context *context, const uint8_t *bytes, size_t le
 
     imp_pickle_open(&pickle, context, bytes, length);
     status = check_magic(&pickle);
-    /* What the system was: its byte order does not matter, PyTorch writes the numbers of this form little-endian everywhere. */
+    /* The system's byte order does not matter: PyTorch writes the numbers of this form little-endian everywhere. */
     if (status == IMP_OK) status = imp_pickle_load(&pickle, &system);
     if (status == IMP_OK) status = imp_pickle_load(&pickle, &root);
     if (status == IMP_OK) status = imp_state_dict_collect(&pickle, root, out);

@@ -11,7 +11,7 @@ int imp_torch_parse_pickle(imp_context *context, const uint8_t *bytes, size_t le
 int imp_torch_unpack(imp_context *context, struct zip *archive, uint64_t record, size_t length, uint8_t **bytes);
 void imp_torch_close(struct zip *archive); /* NULL is fine                                                          */
 
-/* state_dict.c: the tensors of a pickle's value, named by the dictionary that holds them; areas are the pickle's storages. */
+/* state_dict.c: the tensors of a pickle's value, named by the dictionary that holds them; areas are its storages. */
 struct imp_pickle;
 int imp_state_dict_collect(struct imp_pickle *pickle, int32_t root, imp_tensors *out);
 

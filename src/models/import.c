@@ -16,7 +16,7 @@ typedef enum layer_key {
     KEY_BLOCK   /* "block1_conv1"                                                                                    */
 } layer_key;
 
-/* A way to name tensors: prefix + layer + suffix. The prefix ("", "features.", "module.features.") is what the first one has. */
+/* A way to name tensors: prefix + layer + suffix. The prefix ("", "features.") is what the first one has. */
 typedef struct key_layout {
     layer_key layer;
     const char *weight, *table, *bias; /* suffixes; with a table the weights are indices into it                     */

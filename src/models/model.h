@@ -14,7 +14,7 @@ struct imp_model {
 /* A network that this library knows: its layers as data. */
 typedef struct imp_architecture {
     const char *name; /* "vgg19"                                                                                    */
-    /* Fills layers and parameters (names and shapes, data NULL), from the input to the last pool, without the classifier. */
+    /* Fills layers and parameters (names and shapes, data NULL), from the input to the last pool; no classifier. */
     int (*build)(imp_context *context, imp_network *network);
 } imp_architecture;
 
@@ -44,6 +44,10 @@ int imp_model_check_finite(imp_context *context, const imp_parameter *parameter,
 int imp_model_from_tensors(imp_context *context, imp_tensors *tensors, const imp_architecture *known,
                            imp_model **model);
 int imp_model_is_own(const imp_tensors *tensors);
+
+/* Biases of conv1_1 of Oxford's VGG19, by which its family is known. */
+#define IMP_OXFORD_CHANNELS 64
+extern const float imp_oxford_biases[IMP_OXFORD_CHANNELS];
 
 /* preprocessing.c: what a first convolution expects. NULL, with the error set, when it is neither of the known ones. */
 const char *imp_model_guess_preprocessing(imp_context *context, const imp_parameter *weight, const imp_parameter *bias);

@@ -1,4 +1,4 @@
-/* Networks of the VGG family (Simonyan and Zisserman, arXiv 1409.1556): blocks of 3x3 convolutions with ReLU, a pool after each block. */
+/* Networks of the VGG family (Simonyan and Zisserman, arXiv 1409.1556): blocks of 3x3 convolutions, ReLUs and a pool. */
 #ifndef IMP_MODELS_VGG_H
 #define IMP_MODELS_VGG_H
 
