@@ -89,7 +89,7 @@ static int can_fuse(const imp_plan *plan, const int *needed, int relu) {
 
     if (layers[relu].kind != IMP_OPERATION_RELU || !imp_operation_find(layers[input].kind)->fuses_relu) return 0;
     for (int i = input + 1; i < plan->network->layer_count; i++) readers += needed[i] && layers[i].input == input;
-    return readers == 1 && tap_of_layer(plan, input) < 0;
+    return readers == 1 && tap_of_layer(plan, input) < 0 && layers[relu].channels == layers[input].channels;
 }
 
 /* needed[layer]: whether a tap's value depends on it. */

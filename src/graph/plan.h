@@ -17,30 +17,30 @@ typedef enum imp_padding { IMP_PADDING_ZERO, IMP_PADDING_REPLICATE } imp_padding
 
 typedef enum imp_tap_use {
     IMP_TAP_STATISTICS = 1,
-    IMP_TAP_MAP = 2 /* keep the map for imp_plan_map_loss and imp_plan_copy_map                                      */
+    IMP_TAP_MAP = 2 /* keep the map for imp_plan_map_loss and imp_plan_copy_map */
 } imp_tap_use;
 
 typedef struct imp_tap {
-    int layer;    /* of the network                                                                               */
-    unsigned use; /* imp_tap_use bits                                                                             */
+    int layer;    /* of the network */
+    unsigned use; /* imp_tap_use bits */
 } imp_tap;
 
 typedef struct imp_plan_options {
     int batch, height, width;
-    const imp_tap *taps; /* each layer at most once                                                                 */
+    const imp_tap *taps; /* each layer at most once */
     int tap_count;
     imp_pool_kind pooling;
-    float average_scale;       /* multiplies averages (2 keeps the scale of activations); 1 is plain                */
-    imp_padding first_padding; /* of layers that read the input; all others pad with zero                           */
-    int backward;              /* 0: activations are freed as soon as nothing needs them                            */
+    float average_scale;       /* multiplies averages (2 keeps the scale of activations); 1 is plain */
+    imp_padding first_padding; /* of layers that read the input; all others pad with zero */
+    int backward;              /* 0: activations are freed as soon as nothing needs them */
 } imp_plan_options;
 
 /* Additive statistics of one picture's feature map F [channels, count]. */
 typedef struct imp_statistics {
     int channels;
-    double count;        /* pixels summed over                                                                      */
-    const float *sum;    /* [channels]                                                                              */
-    const float *second; /* [channels, channels], F F^T, symmetric                                                  */
+    double count;        /* pixels summed over */
+    const float *sum;    /* [channels] */
+    const float *second; /* [channels, channels], F F^T, symmetric */
 } imp_statistics;
 
 /* A feature map kept outside a plan, [batch, channels, height, width] in the plan's own layout. */
@@ -49,9 +49,9 @@ void imp_map_target_free(imp_context *context, imp_map_target *target);
 
 /* The gradient of the loss by one tap of one picture: dLoss/dF = by_second F + by_sum 1^T + map_weight (F - target). */
 typedef struct imp_tap_gradient {
-    const float *by_second; /* [channels, channels], symmetric, or NULL                                             */
-    const float *by_sum;    /* [channels], or NULL                                                                  */
-    float map_weight;       /* 0: no map loss                                                                       */
+    const float *by_second; /* [channels, channels], symmetric, or NULL */
+    const float *by_sum;    /* [channels], or NULL */
+    float map_weight;       /* 0: no map loss */
     const imp_map_target *target;
 } imp_tap_gradient;
 
