@@ -32,17 +32,18 @@ typedef struct block_header {
     size_t bytes;
 } block_header;
 
+/* Little CMS crashes here and there when an allocation fails. So what the context refuses is taken by malloc, and remembered: the conversion
+   then fails as soon as Little CMS returns. */
 static void *lcms_allocate(cmsContext lcms, cmsUInt32Number bytes) {
     imp_colour *owner = cmsGetContextUserData(lcms);
     block_header *block = NULL;
-    if (bytes <= MAX_LCMS_BLOCK)
-        block =
-            owner ? imp_allocate(owner->context, BLOCK_HEADER + (size_t)bytes) : malloc(BLOCK_HEADER + (size_t)bytes);
-    if (!block) {
-        if (owner) owner->out_of_memory = 1;
-        return NULL;
-    }
-    *block = (block_header){owner, bytes};
+    if (bytes > MAX_LCMS_BLOCK) return NULL;
+    if (owner) block = imp_allocate(owner->context, BLOCK_HEADER + (size_t)bytes);
+    if (owner && !block) owner->out_of_memory = 1;
+    block_header header = {block ? owner : NULL, bytes};
+    if (!block) block = malloc(BLOCK_HEADER + (size_t)bytes);
+    if (!block) return NULL;
+    *block = header;
     return (char *)block + BLOCK_HEADER;
 }
 
@@ -71,6 +72,13 @@ static void keep_words(cmsContext lcms, cmsUInt32Number code, const char *words)
     if (owner && !owner->words[0]) snprintf(owner->words, sizeof owner->words, "%s", words);
 }
 
+void imp_colour_close(imp_colour *colour) {
+    if (!colour) return;
+    if (colour->transform) cmsDeleteTransform(colour->transform);
+    if (colour->lcms) cmsDeleteContext(colour->lcms);
+    imp_release(colour->context, colour);
+}
+
 /* A colour with its Little CMS context, no transform yet. */
 static imp_colour *colour_create(imp_context *context) {
     imp_colour *colour = imp_allocate_zero(context, 1, sizeof *colour);
@@ -83,20 +91,13 @@ static imp_colour *colour_create(imp_context *context) {
         .ReallocPtr = lcms_reallocate};
     colour->context = context;
     colour->lcms = cmsCreateContext(&memory, colour);
-    if (!colour->lcms) {
-        imp_release(context, colour);
+    if (!colour->lcms || colour->out_of_memory) {
+        imp_colour_close(colour);
         imp_fail(context, IMP_ERR_MEMORY, "out of memory: colour conversion");
         return NULL;
     }
     cmsSetLogErrorHandlerTHR(colour->lcms, keep_words);
     return colour;
-}
-
-void imp_colour_close(imp_colour *colour) {
-    if (!colour) return;
-    if (colour->transform) cmsDeleteTransform(colour->transform);
-    cmsDeleteContext(colour->lcms);
-    imp_release(colour->context, colour);
 }
 
 /* ---- Profiles ---------------------------------------------------------------------------------------------------- */
@@ -294,6 +295,10 @@ int imp_colour_srgb_profile(imp_context *context, int grey, uint8_t **bytes, siz
     cmsHPROFILE profile = srgb_profile(colour->lcms, grey);
     int saved = profile && save_profile(colour, profile, bytes, length);
     if (profile) cmsCloseProfile(profile);
+    if (colour->out_of_memory) saved = 0;
     imp_colour_close(colour);
-    return saved ? IMP_OK : imp_fail(context, IMP_ERR_MEMORY, "out of memory: colour profile");
+    if (saved) return IMP_OK;
+    imp_release(context, *bytes);
+    *bytes = NULL;
+    return imp_fail(context, IMP_ERR_MEMORY, "out of memory: colour profile");
 }

@@ -14,11 +14,18 @@
 #define MAX_CHUNK_BYTES                                                                                                \
     ((size_t)64 << 20) /* of one, unpacked; a colour profile is the largest that matters           */
 
+/* libpng goes on without a chunk for which there was no memory; a picture must not lose its colours that way. */
+typedef struct png_memory {
+    imp_context *context;
+    int failed;
+} png_memory;
+
 /* Everything that a longjmp must find again lives here, not in local variables. */
 typedef struct png_reading {
     png_structp png;
     png_infop info;
     jmp_buf jump;
+    png_memory memory;
     imp_context *context;
     const imp_source *source;
     size_t offset;
@@ -41,11 +48,14 @@ static void log_warning(png_structp png, png_const_charp words) {
 }
 
 static png_voidp take(png_structp png, png_alloc_size_t bytes) {
-    return imp_allocate(png_get_mem_ptr(png), bytes);
+    png_memory *memory = png_get_mem_ptr(png);
+    void *taken = imp_allocate(memory->context, bytes);
+    if (!taken) memory->failed = 1;
+    return taken;
 }
 
-static void give(png_structp png, png_voidp memory) {
-    imp_release(png_get_mem_ptr(png), memory);
+static void give(png_structp png, png_voidp taken) {
+    imp_release(((png_memory *)png_get_mem_ptr(png))->context, taken);
 }
 
 static void read_bytes(png_structp png, png_bytep out, size_t count) {
@@ -123,7 +133,7 @@ static int exif_orientation(const png_reading *reading) {
 
 static int run_reading(png_reading *reading) {
     if (setjmp(reading->jump)) return reading->status;
-    reading->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, reading, stop_reading, log_warning, reading->context,
+    reading->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, reading, stop_reading, log_warning, &reading->memory,
                                             take, give);
     reading->info = reading->png ? png_create_info_struct(reading->png) : NULL;
     if (!reading->info) return imp_fail(reading->context, IMP_ERR_MEMORY, "out of memory: PNG picture");
@@ -145,8 +155,9 @@ static int run_reading(png_reading *reading) {
 
 static int decode(imp_context *context, const imp_codec *codec, const imp_source *source, imp_image *image) {
     (void)codec;
-    png_reading reading = {.context = context, .source = source, .image = image};
+    png_reading reading = {.memory = {context, 0}, .context = context, .source = source, .image = image};
     int status = run_reading(&reading);
+    if (reading.memory.failed) status = imp_fail(context, IMP_ERR_MEMORY, "out of memory: PNG picture");
     if (!status) {
         imp_colour_origin origin = {0};
         read_origin(&reading, &origin);
@@ -168,6 +179,7 @@ typedef struct png_writing {
     png_structp png;
     png_infop info;
     jmp_buf jump;
+    png_memory memory;
     imp_context *context;
     const imp_image *image;
     FILE *stream;
@@ -177,7 +189,7 @@ typedef struct png_writing {
 
 static void stop_writing(png_structp png, png_const_charp words) {
     png_writing *writing = png_get_error_ptr(png);
-    if (!writing->status) writing->status = imp_fail(writing->context, IMP_ERR_MEMORY, "PNG: %s", words);
+    if (!writing->status) writing->status = imp_fail(writing->context, IMP_ERR_UNSUPPORTED, "PNG: %s", words);
     longjmp(writing->jump, 1);
 }
 
@@ -204,7 +216,7 @@ static int run_writing(png_writing *writing) {
     int deep = image->depth != IMP_DEPTH_8;
     if (setjmp(writing->jump)) return writing->status;
     writing->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, writing, stop_writing, heed_nothing,
-                                             writing->context, take, give);
+                                             &writing->memory, take, give);
     writing->info = writing->png ? png_create_info_struct(writing->png) : NULL;
     if (!writing->info) return imp_fail(writing->context, IMP_ERR_MEMORY, "out of memory: PNG picture");
     png_set_write_fn(writing->png, writing, write_bytes, flush_nothing);
@@ -229,10 +241,11 @@ static int run_writing(png_writing *writing) {
 static int encode(imp_context *context, const imp_codec *codec, const imp_image *image, int quality, FILE *stream) {
     (void)codec;
     (void)quality;
-    png_writing writing = {.context = context, .image = image, .stream = stream};
+    png_writing writing = {.memory = {context, 0}, .context = context, .image = image, .stream = stream};
     writing.row = imp_allocate_zero(context, (size_t)image->width * (size_t)image->channels, sizeof(uint16_t));
     if (!writing.row) return IMP_ERR_MEMORY;
     int status = run_writing(&writing);
+    if (writing.memory.failed) status = imp_fail(context, IMP_ERR_MEMORY, "out of memory: PNG picture");
     png_destroy_write_struct(&writing.png, &writing.info);
     imp_release(context, writing.row);
     return status;
