@@ -78,6 +78,12 @@ static int is_text(const uint8_t *bytes, size_t length) {
     return 1;
 }
 
+static int is_ascii(const uint8_t *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++)
+        if (bytes[i] >= 128) return 0;
+    return is_text(bytes, length);
+}
+
 /* "c" + module + line end: the first opcode of a pickle without a header. */
 static int begins_with_global(const uint8_t *bytes, size_t length) {
     size_t i = 1;
@@ -91,8 +97,7 @@ imp_file_kind imp_recognise(const uint8_t *bytes, size_t length) {
     if (length >= 4 && memcmp(bytes, "PK\3\4", 4) == 0) return IMP_FILE_ZIP;
     if (length >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return IMP_FILE_PICKLE;
     if (begins_with_global(bytes, length)) return IMP_FILE_PICKLE;
-    /* A header's length of 8 bytes, which in a text would be 5e17 and more, then the header. */
-    if (length > 8 && bytes[8] == '{' && !is_text(bytes, 8)) return IMP_FILE_SAFETENSORS;
+    if (length > 8 && bytes[8] == '{' && !is_ascii(bytes, 8)) return IMP_FILE_SAFETENSORS; /* a length, then JSON */
     return IMP_FILE_OTHER;
 }
 
