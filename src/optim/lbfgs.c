@@ -144,12 +144,12 @@ static void set_steepest(imp_lbfgs *lbfgs) {
     imp_vectors_scale(&lbfgs->vectors, &pass);
     lbfgs->slope = -lbfgs->norm_squared;
     const imp_lbfgs_options *options = &lbfgs->options;
+    double known = options->learning_rate * lbfgs->scale, first = INFINITY;
     if (options->first_step > 0)
-        lbfgs->t = options->first_step * sqrt((double)lbfgs->vectors.n / lbfgs->norm_squared);
-    else if (lbfgs->scale > 0)
-        lbfgs->t = options->learning_rate * lbfgs->scale;
-    else
-        lbfgs->t = options->learning_rate * (lbfgs->iterations ? 1 : fmin(1, 1 / lbfgs->norm_one));
+        first = options->first_step * sqrt((double)lbfgs->vectors.n / lbfgs->norm_squared);
+    else if (!(known > 0))
+        first = options->learning_rate * (lbfgs->iterations ? 1 : fmin(1, 1 / lbfgs->norm_one));
+    lbfgs->t = known > 0 ? fmin(known, first) : first;
 }
 
 /* d = -H g0 by the two-loop recursion; each pass changes d and takes the product with the vector that comes next. */

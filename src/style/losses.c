@@ -13,7 +13,8 @@
 /* Wasserstein: added to both covariances' diagonals. crowsonkb's program adds 1e-4 to those of torchvision's VGG19, whose mean variances are about
    0.1 in the deep layers and a few tenths in the others: some 1e-3 of them, on any feature scale. */
 #define COVARIANCE_EPSILON 1e-3
-/* And by the sum of the mean squares: what rounding in f32 may leave of the difference between second moments and squared means. */
+/* And this part of the sum of each one's own mean squares: more than rounding in f32 leaves of the difference between second
+   moments and squared means, so that both covariances are positive definite whatever the features. */
 #define COVARIANCE_ROUNDING 1e-6
 #define LEAST_EPSILON 1e-12 /* where the target is zero: far below any feature, far above the smallest float        */
 #define L1_EPSILON 1e-8     /* of crowsonkb's ScaledMSELoss                                                         */
@@ -27,7 +28,7 @@ struct imp_style_target {
     int channels;
     double scale, weight_sum;
     double epsilon;              /* of deviations or of covariances                                                  */
-    double trace;                /* of the target's covariance, epsilon included                                     */
+    double trace, least;         /* of the target's covariance: trace, least eigenvalue */
     double *mean, *deviation;    /* [c]: the target's                                                                */
     float *second;               /* [c, c]: the target's M; for Wasserstein, once prepared, its covariance's factor  */
     double *by_mean, *by_square; /* [c]: derivatives by mu and, beside by_second's, by M's diagonal                 */
@@ -159,32 +160,35 @@ static double evaluate_galerne(imp_style_target *target) {
  * and products of covariances, whose condition f32 cannot carry, never appear. */
 
 typedef struct covariance_job {
-    const imp_style_target *target;
+    int channels;
     const float *second;
     const double *mean;
-    double unit;
+    double unit, epsilon;
     float *out;
 } covariance_job;
 
 static void covariance_rows(void *user, int64_t begin, int64_t end, int thread) {
     const covariance_job *job = user;
-    int c = job->target->channels;
+    int c = job->channels;
     (void)thread;
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = begin; i < end; i++)
         for (int j = 0; j < c; j++)
-            job->out[i * c + j] = (float)(job->unit * job->second[i * c + j] - job->mean[i] * job->mean[j]);
-        float *own = job->out + i * c + i;
-        *own = fmaxf(*own, 0) + (float)job->target->epsilon;
-    }
+            job->out[i * c + j] =
+                (float)(job->unit * job->second[i * c + j] - job->mean[i] * job->mean[j] + (i == j ? job->epsilon : 0));
 }
 
-/* out = unit second - mean mean^T + epsilon I; returns its trace. out may be second. */
-static double make_covariance(imp_style_target *target, const float *second, double unit, const double *mean,
-                              float *out) {
-    covariance_job job = {.target = target, .second = second, .mean = mean, .unit = unit, .out = out};
-    imp_parallel(target->context, target->channels, covariance_rows, &job);
-    double trace = 0;
-    for (int i = 0; i < target->channels; i++) trace += out[(int64_t)i * target->channels + i];
+/* covariance = unit second - mean mean^T + epsilon I, where epsilon is the target's and what rounding needs; covariance may be
+   second. Returns the trace, and epsilon through least. */
+static double make_covariance(const imp_style_target *target, const float *second, double unit, const double *mean,
+                              float *covariance, double *least) {
+    int c = target->channels;
+    double squares = 0, trace = 0;
+    for (int i = 0; i < c; i++) squares += unit * second[(int64_t)i * c + i];
+    *least = target->epsilon + COVARIANCE_ROUNDING * squares;
+    covariance_job job = {
+        .channels = c, .second = second, .mean = mean, .unit = unit, .epsilon = *least, .out = covariance};
+    imp_parallel(target->context, c, covariance_rows, &job);
+    for (int i = 0; i < c; i++) trace += covariance[(int64_t)i * c + i];
     return trace;
 }
 
@@ -197,15 +201,12 @@ static int prepare_wasserstein(imp_style_target *target) {
         !(target->inverse = imp_allocate(target->context, bytes)) ||
         !(target->polar = imp_allocate(target->context, bytes)))
         return IMP_ERR_MEMORY;
-    double squares = 0, variances = 0;
-    for (int i = 0; i < c; i++) {
-        double square = target->second[(int64_t)i * c + i];
-        squares += square;
-        variances += fmax(square - target->mean[i] * target->mean[i], 0);
-    }
-    target->epsilon = COVARIANCE_EPSILON * variances / c + COVARIANCE_ROUNDING * squares + LEAST_EPSILON;
-    target->trace = make_covariance(target, target->second, 1, target->mean, target->second);
-    imp_matrix_cholesky(&target->matrices, target->second, (float)target->epsilon / 2, target->inverse);
+    double variances = 0;
+    for (int i = 0; i < c; i++)
+        variances += fmax(target->second[(int64_t)i * c + i] - target->mean[i] * target->mean[i], 0);
+    target->epsilon = COVARIANCE_EPSILON * variances / c + LEAST_EPSILON;
+    target->trace = make_covariance(target, target->second, 1, target->mean, target->second, &target->least);
+    imp_matrix_cholesky(&target->matrices, target->second, (float)target->least / 2, target->inverse);
     return IMP_OK;
 }
 
@@ -249,18 +250,19 @@ static void transport_rows(void *user, int64_t begin, int64_t end, int thread) {
 static double evaluate_wasserstein(imp_style_target *target) {
     int c = target->channels;
     imp_matrices *matrices = &target->matrices;
-    double *mean = target->by_square; /* not otherwise used by this loss */
+    double *mean = target->deviation; /* room that this loss does not otherwise use */
+    double least, shared = 0, shift = 0, slopes = 0;
     for (int i = 0; i < c; i++) mean[i] = current_mean(target, i);
-    double trace = make_covariance(target, target->current->second, target->unit, mean, target->covariance);
-    imp_matrix_cholesky(matrices, target->covariance, (float)target->epsilon / 2, target->inverse);
+    double trace = make_covariance(target, target->current->second, target->unit, mean, target->covariance, &least);
+    imp_matrix_cholesky(matrices, target->covariance, (float)least / 2, target->inverse);
     imp_matrix_transpose(matrices, target->second, matrices->work[0]);
     imp_matrix_multiply(matrices, 1, matrices->work[0], target->covariance, 0, target->polar);
-    /* Both factors' singular values are at least sqrt(epsilon), and the norm of a product is at most the norms' product. */
-    imp_matrix_polar(matrices, target->polar, target->epsilon / sqrt(trace * target->trace));
+    /* The factors' singular values are at least the roots of the least eigenvalues, and the norm of a product is at
+       most the norms' product. */
+    imp_matrix_polar(matrices, target->polar, sqrt(least * target->least / (trace * target->trace)));
     imp_matrix_multiply(matrices, 1, target->second, target->polar, 0, matrices->work[0]);
     transport_job job = {.target = target, .first = matrices->work[0], .second = target->covariance, .mean = mean};
     imp_parallel(target->context, c, product_rows, &job);
-    double shared = 0, shift = 0;
     for (int i = 0; i < c; i++) shared += target->rows[i];
     imp_matrix_multiply(matrices, 1, matrices->work[0], target->inverse, 0, matrices->work[1]);
     job.first = matrices->work[1];
@@ -268,9 +270,10 @@ static double evaluate_wasserstein(imp_style_target *target) {
     for (int i = 0; i < c; i++) {
         double difference = mean[i] - target->mean[i];
         shift += difference * difference;
+        slopes += (1 - (double)job.first[(int64_t)i * (c + 1)]) / c;
         target->by_mean[i] = 2 * difference / c - 2 * target->rows[i];
     }
-    memset(target->by_square, 0, (size_t)c * sizeof(double));
+    for (int i = 0; i < c; i++) target->by_square[i] = COVARIANCE_ROUNDING * slopes;
     return (shift + trace + target->trace - 2 * shared) / c;
 }
 

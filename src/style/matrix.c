@@ -9,9 +9,6 @@
 
 #define PANEL 64 /* columns of a Cholesky step: what is done one by one stays small beside the products            */
 
-/* Part of its diagonal entry under which a pivot is rounding: some ten units in the last place of f32. */
-#define LOST_PIVOT 1e-6f
-
 int imp_matrices_create(imp_context *context, int n, imp_matrices *matrices) {
     const imp_kernels *kernels = imp_kernels_get(context->cpu_features);
     *matrices = (imp_matrices){.context = context, .kernels = kernels, .n = n};
@@ -20,8 +17,7 @@ int imp_matrices_create(imp_context *context, int n, imp_matrices *matrices) {
     matrices->thread_scratch = (kernels->gemm_scratch(n, n) + line - 1) / line * line;
     if ((matrices->scratch = imp_allocate(context, threads * matrices->thread_scratch * sizeof(float))) &&
         (matrices->work[0] = imp_allocate(context, bytes)) && (matrices->work[1] = imp_allocate(context, bytes)) &&
-        (matrices->rows = imp_allocate(context, (size_t)n * sizeof(double))) &&
-        (matrices->diagonal = imp_allocate(context, (size_t)n * sizeof(float))))
+        (matrices->rows = imp_allocate(context, (size_t)n * sizeof(double))))
         return IMP_OK;
     imp_matrices_release(matrices);
     return IMP_ERR_MEMORY;
@@ -32,7 +28,6 @@ void imp_matrices_release(imp_matrices *matrices) {
     imp_release(matrices->context, matrices->scratch);
     for (int k = 0; k < 2; k++) imp_release(matrices->context, matrices->work[k]);
     imp_release(matrices->context, matrices->rows);
-    imp_release(matrices->context, matrices->diagonal);
     *matrices = (imp_matrices){0};
 }
 
@@ -91,12 +86,12 @@ void imp_matrix_transpose(imp_matrices *matrices, const float *a, float *out) {
 /* ---- Cholesky factor -------------------------------------------------------------------------------------------- */
 
 /* Factors the square of size at a (a diagonal block) in doubles and writes the factor's inverse; both have zeros above. */
-static void factor_block(float *a, size_t stride, int size, float least, const float *diagonal, float *inverse) {
+static void factor_block(float *a, size_t stride, int size, float least, float *inverse) {
     double factor[PANEL][PANEL] = {{0}}, inverted[PANEL][PANEL] = {{0}};
     for (int j = 0; j < size; j++) {
         double pivot = a[(size_t)j * stride + (size_t)j];
         for (int k = 0; k < j; k++) pivot -= factor[j][k] * factor[j][k];
-        factor[j][j] = sqrt(fmax(pivot, fmaxf(least, LOST_PIVOT * diagonal[j])));
+        factor[j][j] = sqrt(fmax(pivot, least));
         for (int i = j + 1; i < size; i++) {
             double sum = a[(size_t)i * stride + (size_t)j];
             for (int k = 0; k < j; k++) sum -= factor[i][k] * factor[j][k];
@@ -153,11 +148,10 @@ void imp_matrix_cholesky(imp_matrices *matrices, float *a, float least, float *i
     int n = matrices->n;
     size_t stride = (size_t)n;
     memset(inverse, 0, stride * stride * sizeof(float));
-    for (int j = 0; j < n; j++) matrices->diagonal[j] = a[(size_t)j * (stride + 1)];
     for (int k = 0; k < n; k += PANEL) {
         int size = n - k < PANEL ? n - k : PANEL;
         size_t corner = (size_t)k * (stride + 1);
-        factor_block(a + corner, stride, size, least, matrices->diagonal + k, inverse + corner);
+        factor_block(a + corner, stride, size, least, inverse + corner);
         if (k + size == n) break;
         eliminate_below(matrices, a, k, size, inverse + corner);
         for (int i = 0; i < size; i++)

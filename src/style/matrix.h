@@ -15,7 +15,6 @@ typedef struct imp_matrices {
     size_t thread_scratch; /* floats of each */
     float *work[2];        /* n x n each        */
     double *rows;          /* [n]: sums by row */
-    float *diagonal;       /* [n] */
 } imp_matrices;
 
 int imp_matrices_create(imp_context *context, int n, imp_matrices *matrices);
@@ -27,8 +26,8 @@ void imp_matrix_multiply(imp_matrices *matrices, float alpha, const float *a, co
 /* out = a^T; out is not a. */
 void imp_matrix_transpose(imp_matrices *matrices, const float *a, float *out);
 
-/* a becomes its lower triangular Cholesky factor with zeros above, a = L L^T; inverse becomes that of the factor. a is symmetric; pivots
-   under least > 0, or lost in the rounding of their diagonal, are raised, so that an a that is nearly singular cannot fail. */
+/* a becomes its lower triangular Cholesky factor with zeros above, a = L L^T; inverse becomes that of the factor. a is
+   symmetric and positive definite up to rounding: pivots under least > 0 are raised to it. */
 void imp_matrix_cholesky(imp_matrices *matrices, float *a, float least, float *inverse);
 
 /* a becomes its orthogonal polar factor Q, a = Q H with H symmetric and not negative. least: the smallest singular value that counts, by
