@@ -96,7 +96,7 @@ static void check_loss(imp_context *context, const imp_style_loss *loss, double 
         for (int i = 0; i < VALUES; i++) {
             direction[i] = imp_random_normal(&random);
             if (k % 3 == 1) direction[i] = map[i];
-            if (k % 3 == 2) direction[i] = i / PIXELS == (k == 2 ? 5 : 6) ? map[i] - 0.2 : 0;
+            if (k % 3 == 2) direction[i] = i / PIXELS == (k == 2 ? 5 : 10) ? map[i] - 0.2 : 0;
         }
         double step = 2e-3, values[2], slope = along(map, direction, by_second, by_sum);
         for (int side = 0; side < 2; side++) {
