@@ -64,26 +64,28 @@ int imp_plan_measure(imp_context *context, const imp_network *network, const imp
 int imp_plan_create(imp_context *context, const imp_network *network, const imp_plan_options *options, imp_plan **plan);
 void imp_plan_free(imp_plan *plan);
 
-/* pixels: [batch, 3, height, width] floats, RGB planes, 0..255. */
+/* pixels: [batch, 3, height, width] floats, RGB planes, 0..255. Never fails. */
 int imp_plan_forward(imp_plan *plan, const float *pixels);
 
-/* After forward. tap: index into options->taps; valid until the next forward. */
+/* After forward. tap: index into options->taps. Valid until the next forward, over a backward too; all zero for a tap without
+   IMP_TAP_STATISTICS. A NaN or infinity in the pixels or on the way shows in the sums. */
 imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture);
 
-/* A copy of a tap's map, to be a target: IMP_TAP_MAP taps only. */
+/* A copy of a tap's map, to be a target. Like the next two it needs IMP_TAP_MAP and a forward pass before it; the map stays until the next. */
 int imp_plan_copy_map(imp_plan *plan, int tap, imp_map_target **target);
 
-/* Sum of (F - target)^2 over one picture, and over how many values. */
+/* Sum of (F - target)^2 over one picture, and over how many values. NaN with the error set for a target of another shape or batch. */
 double imp_plan_map_loss(imp_plan *plan, int tap, int picture, const imp_map_target *target, double *values);
 
 /* The map as plain [channels, height, width] floats, for tests and tools; out holds imp_plan_tap_shape's product. */
 void imp_plan_tap_shape(const imp_plan *plan, int tap, int *channels, int *height, int *width);
 void imp_plan_read_map(const imp_plan *plan, int tap, int picture, float *out);
 
-/* gradients: [tap_count * batch], picture fastest. pixel_gradient: [batch, 3, height, width], written. */
+/* gradients: [tap_count * batch], picture fastest; all zero where a tap of a picture has none. pixel_gradient: [batch, 3, height, width],
+   written. Once after each forward, whose maps it overwrites. IMP_ERR_ARGUMENT for a target of another shape. */
 int imp_plan_backward(imp_plan *plan, const imp_tap_gradient *gradients, float *pixel_gradient);
 
-/* What ran, for --verbose. Returns 0 past the last. */
+/* What ran, for --verbose, summed over all calls so far: forward's nodes in their order, then backward's. Returns 0 past the last. */
 int imp_plan_profile(const imp_plan *plan, int index, imp_node_profile *profile);
 
 #endif

@@ -141,6 +141,35 @@ static void test_same_bits_again(void **state) {
     imp_context_free(context);
 }
 
+/* A tapped map stays to the end of a forward pass that keeps nothing else, and over a backward pass. */
+static void test_kept_maps(void **state) {
+    imp_context *context = fixture_context(2, NULL);
+    imp_plan_options options;
+    imp_plan *forward_only;
+    fixture made;
+    double before, values;
+    float *gradient;
+
+    (void)state;
+    fixture_make(&made, context, &small, 1);
+    gradient = naive_allocate(made.pixel_count, sizeof *gradient);
+    before = imp_plan_map_loss(made.plan, 1, 0, made.targets[1], &values);
+    fixture_backward(&made, gradient);
+    assert_true(imp_plan_map_loss(made.plan, 1, 0, made.targets[1], &values) == before);
+
+    options = made.options;
+    options.backward = 0;
+    assert_int_equal(imp_plan_create(context, &made.network, &options, &forward_only), IMP_OK);
+    assert_int_equal(imp_plan_forward(forward_only, made.pixels), IMP_OK);
+    assert_true(imp_plan_map_loss(forward_only, 1, 0, made.targets[1], &values) == before);
+    assert_memory_equal(imp_plan_statistics(forward_only, 0, 1).second, imp_plan_statistics(made.plan, 0, 1).second,
+                        24 * 24 * sizeof(float));
+    imp_plan_free(forward_only);
+    free(gradient);
+    fixture_free(&made);
+    imp_context_free(context);
+}
+
 typedef struct shared_work {
     const imp_network *network;
     const fixture *made;
@@ -384,13 +413,10 @@ static void test_profile(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_same_bits_for_any_threads),
-        cmocka_unit_test(test_same_bits_again),
-        cmocka_unit_test(test_shared_network),
-        cmocka_unit_test(test_measure),
-        cmocka_unit_test(test_arena_is_tight),
-        cmocka_unit_test(test_every_allocation_fails),
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_same_bits_for_any_threads),
+        cmocka_unit_test(test_same_bits_again), cmocka_unit_test(test_kept_maps),
+        cmocka_unit_test(test_shared_network),  cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_arena_is_tight),  cmocka_unit_test(test_every_allocation_fails),
         cmocka_unit_test(test_profile),
     };
 
