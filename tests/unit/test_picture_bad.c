@@ -29,6 +29,7 @@ static int setup(void **state) {
     imp_context *context;
     imp_context_options_default(&options);
     options.threads = 1;
+    options.memory_limit = (size_t)32 << 20; /* changed bytes of a size must not cost gigabytes */
     int status = imp_context_create(&options, &context);
     *state = context;
     memory_at_first = memory_held(context);
