@@ -162,7 +162,7 @@ static int fail_json(imp_context *context, const json_error_t *error) {
     case json_error_out_of_memory:
         return imp_fail(context, IMP_ERR_MEMORY, "out of memory: reading the header");
     case json_error_duplicate_key:
-        return imp_fail(context, IMP_ERR_FORMAT, "the header has a tensor twice");
+        return imp_fail(context, IMP_ERR_FORMAT, "the header has a tensor or key twice");
     default:
         return imp_fail(context, IMP_ERR_FORMAT, "the header is damaged at byte %d: %s", error->position, error->text);
     }

@@ -126,19 +126,21 @@ static int find_match(imp_context *context, const imp_tensors *tensors, const im
 /* Names what is missing, and what the file seems to be. */
 static int fail_match(imp_context *context, const imp_tensors *tensors, const key_match *best) {
     const char *words = imp_identify_network(tensors);
+    const char *missing = best->found > 0 ? best->missing : "features.0.weight";
     char names[FIRST_SHOWN * (IMP_NAME_LENGTH + 4)];
     size_t used = 0;
 
     if (best->found > 0 && !words)
-        return imp_fail(context, IMP_ERR_FORMAT, "the tensor %s of a %s is missing", best->missing,
-                        best->architecture->name);
+        return imp_fail(context, IMP_ERR_FORMAT, "the tensor %s of a %s is missing", missing, best->architecture->name);
+    if (words)
+        return imp_fail(context, IMP_ERR_UNSUPPORTED, "no VGG16 or VGG19: the tensor %s is missing; it seems to be %s",
+                        missing, words);
     for (int i = 0; i < tensors->count && i < FIRST_SHOWN; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%.*s", i ? ", " : "", IMP_NAME_LENGTH,
                                  tensors->tensors[i].name);
     return imp_fail(context, IMP_ERR_UNSUPPORTED,
-                    "no VGG16 or VGG19: the tensor %s is missing; %s%s (its first tensors: %s)",
-                    best->found > 0 ? best->missing : "features.0.weight", words ? "it seems to be " : "",
-                    words ? words : "it is another network", names);
+                    "no VGG16 or VGG19: the tensor %s is missing; it is another network (its first tensors: %s)",
+                    missing, names);
 }
 
 /* Replaces each index by the table's value. */
@@ -260,6 +262,7 @@ int imp_model_import_known(imp_context *context, const char *path, const char *p
 }
 
 int imp_model_import(imp_context *context, const char *path, const char *preprocessing, imp_model **model) {
+    if (model) *model = NULL;
     if (!context) return IMP_ERR_ARGUMENT;
     if (!path || !model) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_model_import: path or model is NULL");
     return imp_model_import_known(context, path, preprocessing, imp_architectures, model);

@@ -215,6 +215,7 @@ int imp_model_open_known(imp_context *context, const char *path, const imp_archi
 }
 
 int imp_model_open(imp_context *context, const char *path, imp_model **model) {
+    if (model) *model = NULL;
     if (!context) return IMP_ERR_ARGUMENT;
     if (!path || !model) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_model_open: path or model is NULL");
     return imp_model_open_known(context, path, imp_architectures, model);

@@ -196,7 +196,7 @@ static void test_import_refuses(void **state) {
     add_floats(&maker, "", "layer1.0.conv1.weight", tiny_values, 1, one);
     add_floats(&maker, "", "layer4.0.conv1.weight", tiny_values, 1, one);
     assert_int_equal(write_torch(&maker, path, 0), 0);
-    refuse_import(IMP_ERR_UNSUPPORTED, "the tensor features.0.weight is missing; it seems to be a ResNet (its first");
+    refuse_import(IMP_ERR_UNSUPPORTED, "the tensor features.0.weight is missing; it seems to be a ResNet");
     maker.count = 0;
     add_floats(&maker, "", "spam", tiny_values, 1, one);
     assert_int_equal(write_torch(&maker, path, 0), 0);
