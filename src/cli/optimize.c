@@ -283,11 +283,11 @@ static int end_by_failure(optimize_run *run, int status) {
     char message[IMP_CLI_PATH];
     const char *output = run->settings->output;
     snprintf(message, sizeof message, "%s", imp_error(run->context));
-    if (run->progress.iteration == 0 && status != IMP_ERR_NUMERIC)
-        return imp_cli_fail(imp_cli_exit_code(status), "%s", message);
+    if (run->progress.iteration == 0) return imp_cli_fail(imp_cli_exit_code(status), "%s", message);
     int code = write_picture(run);
     if (code) return code;
-    return imp_cli_fail(imp_cli_exit_code(status), "%s; %s has the last good picture", message, output);
+    if (status == IMP_ERR_NUMERIC) return imp_cli_fail(IMP_CLI_FAILURE, "%s (written to %s)", message, output);
+    return imp_cli_fail(imp_cli_exit_code(status), "%s; what was painted until then is in %s", message, output);
 }
 
 static int paint(optimize_run *run) {

@@ -1,4 +1,5 @@
 """What the tests of the program share: running it, and pictures and weights made with the standard library alone."""
+import array
 import json
 import os
 import pathlib
@@ -149,23 +150,27 @@ def random_halves(count, scale):
 
 
 def vgg19_tensors():
-    """A VGG19 with random weights (He et al., arXiv 1502.01852): name, shape and bytes of each tensor."""
+    """A VGG19 with random weights (He et al., arXiv 1502.01852): name, type, shape and bytes of each tensor."""
     tensors = []
     for number, (inputs, outputs) in zip(VGG19_NUMBERS, VGG19):
         weights = random_halves(9 * inputs * outputs, (2 / (9 * inputs)) ** 0.5)
-        tensors.append((f"features.{number}.weight", [outputs, inputs, 3, 3], weights))
-        tensors.append((f"features.{number}.bias", [outputs], bytes(2 * outputs)))
+        tensors.append((f"features.{number}.weight", "F16", [outputs, inputs, 3, 3], weights))
+        tensors.append((f"features.{number}.bias", "F16", [outputs], bytes(2 * outputs)))
     return tensors
+
+
+def halves_to_floats(data, factor=1):
+    return array.array("f", (value * factor for (value,) in struct.iter_unpack("<e", data)))
 
 
 def write_safetensors(path, tensors):
     header, at = {}, 0
-    for name, shape, data in tensors:
-        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + len(data)]}
+    for name, dtype, shape, data in tensors:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
         at += len(data)
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
-        for _, _, data in tensors:
+        for _, _, _, data in tensors:
             stream.write(data)
