@@ -64,6 +64,7 @@ int imp_pickle_append(imp_pickle *pickle, int32_t list, int32_t item) {
     imp_pickle_value *value = &pickle->values[list];
     int32_t cell = (int32_t)pickle->cell_count;
 
+    if (pickle->cell_count >= IMP_PICKLE_CELL_LIMIT) return fail_too_many(pickle);
     if (imp_tensors_grow(pickle->context, (void **)&pickle->cells, sizeof *pickle->cells, &pickle->cell_room,
                          pickle->cell_count) != IMP_OK)
         return IMP_ERR_MEMORY;
@@ -222,10 +223,11 @@ static int push_long(imp_pickle *pickle, int size) {
 static int collect(imp_pickle *pickle, imp_pickle_kind kind, size_t count) {
     size_t first = pickle->stack_count - count;
     int32_t list = imp_pickle_make(pickle, kind);
+    int status;
 
     if (list < 0) return pickle->failure;
     for (size_t i = first; i < pickle->stack_count; i++)
-        if (imp_pickle_append(pickle, list, pickle->stack[i]) != IMP_OK) return IMP_ERR_MEMORY;
+        if ((status = imp_pickle_append(pickle, list, pickle->stack[i])) != IMP_OK) return status;
     pickle->stack_count = first;
     return push(pickle, list);
 }
@@ -247,12 +249,13 @@ static int collect_to_mark(imp_pickle *pickle, int kind) {
 static int append(imp_pickle *pickle, imp_pickle_kind kind, size_t count) {
     size_t first = pickle->stack_count - count;
     int32_t list;
+    int status;
 
     if (height(pickle) < count + 1 || (kind == IMP_PICKLE_DICT && count % 2 != 0)) return fail_damaged(pickle);
     list = pickle->stack[first - 1];
     if (pickle->values[list].kind != kind) return fail_damaged(pickle);
     for (size_t i = first; i < pickle->stack_count; i++)
-        if (imp_pickle_append(pickle, list, pickle->stack[i]) != IMP_OK) return IMP_ERR_MEMORY;
+        if ((status = imp_pickle_append(pickle, list, pickle->stack[i])) != IMP_OK) return status;
     pickle->stack_count = first;
     return IMP_OK;
 }

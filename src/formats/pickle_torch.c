@@ -195,9 +195,10 @@ static int32_t make_dict(imp_pickle *pickle, const imp_pickle_value *arguments) 
         int32_t both[MOST_ARGUMENTS];
         if ((pair->kind != IMP_PICKLE_LIST && pair->kind != IMP_PICKLE_TUPLE) || read_items(pickle, pair, both) != 2)
             return fail(pickle, "makes a dictionary of something that is not a list of pairs");
-        pickle->failure = IMP_ERR_MEMORY;
-        if (imp_pickle_append(pickle, dict, both[0]) != IMP_OK || imp_pickle_append(pickle, dict, both[1]) != IMP_OK)
-            return -1;
+        for (int k = 0; k < 2; k++) {
+            pickle->failure = imp_pickle_append(pickle, dict, both[k]);
+            if (pickle->failure != IMP_OK) return -1;
+        }
     }
     return dict;
 }

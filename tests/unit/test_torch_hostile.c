@@ -142,6 +142,12 @@ static void test_deep_and_wide_pickles(void **state) {
     repeat(&pickle, "N", MANY);
     refuse_pickle(&pickle, "more than the 1048576 objects");
     bytes_free(&pickle);
+    put_text(&pickle, "](NN\x86"); /* a list of a thousand pairs, of which a hundred thousand dictionaries are made */
+    repeat(&pickle, "2", 1000);
+    put_text(&pickle, "e\x85q\002ccollections\nOrderedDict\nq\0010");
+    repeat(&pickle, "h\001h\002R0", DEPTH);
+    refuse_pickle(&pickle, "more than");
+    bytes_free(&pickle);
     put_text(&pickle, "]q\001h\001a."); /* a list that holds itself */
     refuse_pickle(&pickle, "holds a list");
     bytes_free(&pickle);
