@@ -10,10 +10,9 @@
 
 #include "formats/tensors.h"
 
-#define IMP_PICKLE_VALUE_LIMIT ((size_t)1 << 20) /* values that a file may make: weights make thousands              */
-#define IMP_PICKLE_CELL_LIMIT ((size_t)1 << 22)  /* items of all lists; a call may copy a list, again and again       */
-#define IMP_PICKLE_LENGTH_LIMIT                                                                                        \
-    ((size_t)16 << 20) /* bytes of a pickle, the numbers not among them                     */
+#define IMP_PICKLE_VALUE_LIMIT ((size_t)1 << 20)   /* values that a file may make; weights make thousands */
+#define IMP_PICKLE_CELL_LIMIT ((size_t)1 << 22)    /* items of all lists; a call may copy one again and again */
+#define IMP_PICKLE_LENGTH_LIMIT ((size_t)16 << 20) /* bytes of a pickle, the numbers not among them */
 
 typedef enum imp_pickle_kind {
     IMP_PICKLE_NONE,
