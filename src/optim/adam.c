@@ -1,4 +1,5 @@
-/* Adam (Kingma and Ba, arXiv 1412.6980); bias correction and the place of epsilon as torch.optim.Adam has them. */
+/* Adam (Kingma and Ba, arXiv 1412.6980); bias correction and the place of epsilon as torch.optim.Adam has
+   them. */
 #include <math.h>
 
 #include "base/memory.h"
@@ -10,7 +11,7 @@ struct imp_adam {
     size_t n;
     double beta1, beta2, epsilon;
     int64_t steps;
-    float *m, *v; /* [n] each                                                                                       */
+    float *m, *v; /* [n] each */
 };
 
 int imp_adam_create(imp_context *context, size_t n, double beta1, double beta2, double epsilon, imp_adam **adam) {

@@ -1,5 +1,6 @@
-/* L-BFGS (Liu and Nocedal 1989): the history of pairs, the two-loop recursion, and what happens when a step turns out bad.
- * Without a line search and with first_step 0 it walks as torch.optim.LBFGS does, as long as no step is bad. */
+/* L-BFGS (Liu and Nocedal 1989): the history of pairs, the two-loop recursion, and what happens when a step
+ * turns out bad. Without a line search and with first_step 0 it walks as torch.optim.LBFGS does, as long as
+ * no step is bad. */
 #include <math.h>
 
 #include "base/memory.h"
@@ -7,18 +8,18 @@
 #include "optim/optim.h"
 #include "optim/vectors.h"
 
-/* A loss over this many times the best is a bad step. PyTorch's own trajectories on style losses rise by up to 1.15 before they
-   fall on, and are left alone. */
+/* A loss over this many times the best is a bad step. PyTorch's own trajectories on style losses rise by up
+   to 1.15 before they fall on, and are left alone. */
 #define BAD_RISE 2.0
-#define SHORTEN 0.25          /* a bad step is repeated at this part of its length                                  */
-#define PATIENCE 3            /* bad steps in a row after which the history is at fault                             */
-#define LEAST_CURVATURE 1e-10 /* PyTorch's bound on y . s                                                          */
+#define SHORTEN 0.25          /* a bad step is repeated at this part of its length */
+#define PATIENCE 3            /* bad steps in a row after which the history is at fault */
+#define LEAST_CURVATURE 1e-10 /* PyTorch's bound on y . s */
 #define LEAST_COSINE 1e-6     /* the bound on y . s by |y| |s| otherwise: above what rounding in f32 makes of zero  */
 
 typedef enum lbfgs_state {
-    AT_START, /* no point is known                                                                                */
-    AT_TRIAL, /* x lies at x0 + t d                                                                               */
-    AT_BEST   /* the same, and it was evaluated before: it is taken whatever its slope                            */
+    AT_START, /* no point is known */
+    AT_TRIAL, /* x lies at x0 + t d */
+    AT_BEST   /* the same, and it was evaluated before: it is taken whatever its slope */
 } lbfgs_state;
 
 struct imp_lbfgs {
@@ -26,13 +27,13 @@ struct imp_lbfgs {
     imp_lbfgs_options options;
     imp_vectors vectors;
     lbfgs_state state;
-    float *x0, *g0, *d;  /* [n]: the last good point, its gradient, the direction from there                      */
-    float *s, *y;        /* [history, n]: rings                                                                   */
-    double *rho, *alpha; /* [history]                                                                             */
+    float *x0, *g0, *d;  /* [n]: the last good point, its gradient, the direction from there */
+    float *s, *y;        /* [history, n]: rings */
+    double *rho, *alpha; /* [history] */
     int oldest, pairs;
-    double scale;           /* y . s / y . y of the last pair: what stands for the inverse Hessian; 0: none yet      */
-    double loss0, slope, t; /* slope: d . g0                                                                        */
-    double norm_squared, norm_one; /* of g0                                                                         */
+    double scale;           /* y . s / y . y of the last pair: what stands for the inverse Hessian; 0: none yet */
+    double loss0, slope, t; /* slope: d . g0 */
+    double norm_squared, norm_one; /* of g0 */
     double best_loss;
     int64_t iterations;
     int failures; /* bad steps in a row                                                                    */
@@ -152,7 +153,8 @@ static void set_steepest(imp_lbfgs *lbfgs) {
     lbfgs->t = known > 0 ? fmin(known, first) : first;
 }
 
-/* d = -H g0 by the two-loop recursion; each pass changes d and takes the product with the vector that comes next. */
+/* d = -H g0 by the two-loop recursion; each pass changes d and takes the product with the vector that comes
+   next. */
 static void set_quasi_newton(imp_lbfgs *lbfgs) {
     imp_vectors *vectors = &lbfgs->vectors;
     int history = lbfgs->options.history, newest = lbfgs->pairs - 1;
@@ -233,7 +235,8 @@ static unsigned accept(imp_lbfgs *lbfgs, float *x, double loss, const float *gra
     return events;
 }
 
-/* The point just evaluated is bad: a shorter step from the last good one, at last along the steepest descent. */
+/* The point just evaluated is bad: a shorter step from the last good one, at last along the steepest
+   descent. */
 static unsigned put_back(imp_lbfgs *lbfgs, float *x) {
     unsigned events = IMP_LBFGS_PUT_BACK;
     lbfgs->failures++;

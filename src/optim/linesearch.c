@@ -1,15 +1,16 @@
-/* The strong Wolfe line search: bracketing, then narrowing with cubic interpolation (Nocedal and Wright, algorithms 3.5 and 3.6). */
+/* The strong Wolfe line search: bracketing, then narrowing with cubic interpolation (Nocedal and Wright,
+   algorithms 3.5 and 3.6). */
 #include "optim/linesearch.h"
 
 #include <math.h>
 
-#define DECREASE 1e-4    /* c1: part of the decrease by the slope that a step must bring                          */
-#define CURVATURE 0.9    /* c2: part of the slope that may be left, the usual one for quasi-Newton directions     */
-#define TRIALS 12        /* evaluations of one search: each costs as much as an iteration without a search        */
-#define GROWTH_LEAST 2.0 /* a step that is too short is lengthened by at least this,                              */
-#define GROWTH_MOST 10.0 /* and at most this: what is known lies far behind by then                               */
-#define MARGIN 0.1       /* part of the bracket that a trial keeps away from its ends                             */
-#define BACK_OFF 0.2     /* where the far end could not be evaluated, part of the bracket that is tried           */
+#define DECREASE 1e-4    /* c1: part of the decrease by the slope that a step must bring */
+#define CURVATURE 0.9    /* c2: part of the slope that may be left, the usual one for quasi-Newton directions */
+#define TRIALS 12        /* evaluations of one search: each costs as much as an iteration without a search */
+#define GROWTH_LEAST 2.0 /* a step that is too short is lengthened by at least this, */
+#define GROWTH_MOST 10.0 /* and at most this: what is known lies far behind by then */
+#define MARGIN 0.1       /* part of the bracket that a trial keeps away from its ends */
+#define BACK_OFF 0.2     /* where the far end could not be evaluated, part of the bracket that is tried */
 #define NARROWEST 1e-9   /* bracket's width by its end, under which losses in double no longer tell points apart  */
 
 void imp_line_search_begin(imp_line_search *search, double loss, double slope, double t) {

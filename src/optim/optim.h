@@ -52,8 +52,8 @@ void imp_average_add(imp_context *context, size_t n, double decay, int64_t step,
 typedef struct imp_lbfgs imp_lbfgs;
 
 typedef struct imp_lbfgs_options {
-    int history;          /* pairs kept, 1..IMP_LBFGS_MAX_HISTORY                                                    */
-    int line_search;      /* 0: every step is learning_rate long, as torch.optim.LBFGS; 1: strong Wolfe      */
+    int history;          /* pairs kept, 1..IMP_LBFGS_MAX_HISTORY */
+    int line_search;      /* 0: every step is learning_rate long, as torch.optim.LBFGS; 1: strong Wolfe */
     double learning_rate; /* > 0; 1 is the method's own */
     /* The first step, and each one along the steepest descent, moves x by this root-mean-square. 0: PyTorch's
        rule instead, min(1, 1 / |g|_1) times learning_rate, and PyTorch's absolute bound 1e-10 for keeping a

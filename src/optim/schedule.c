@@ -16,7 +16,7 @@ double imp_cosine_lr(double initial, double final, int64_t count, int64_t iterat
 }
 
 typedef struct average_job {
-    float weight; /* of the new iterate                                                                             */
+    float weight; /* of the new iterate */
     const float *x;
     float *average;
 } average_job;

@@ -1,4 +1,5 @@
-/* Passes over long vectors, cut into fixed chunks; each chunk's sums are doubles, added in the chunks' order. */
+/* Passes over long vectors, cut into fixed chunks; each chunk's sums are doubles, added in the chunks'
+   order. */
 #include "optim/vectors.h"
 
 #include <math.h>
@@ -7,14 +8,14 @@
 #include "base/memory.h"
 #include "base/thread.h"
 
-#define CHUNK 8192 /* floats: three vectors of a chunk stay in the second-level cache                              */
-#define LANES 8    /* running sums side by side, so that additions need not wait for each other                    */
+#define CHUNK 8192 /* floats: three vectors of a chunk stay in the second-level cache */
+#define LANES 8    /* running sums side by side, so that additions need not wait for each other */
 
 typedef struct job {
     const imp_vector_pass *pass;
     size_t n;
     void (*run)(const imp_vector_pass *pass, size_t begin, size_t end, double *sums);
-    double *partial; /* NULL: the pass sums nothing                                                                */
+    double *partial; /* NULL: the pass sums nothing */
 } job;
 
 int imp_vectors_create(imp_context *context, size_t n, imp_vectors *vectors) {

@@ -1,16 +1,17 @@
-/* Passes over long vectors that also sum: the same result for any number of threads, since chunks depend on n alone. */
+/* Passes over long vectors that also sum: the same result for any number of threads, since chunks depend on
+   n alone. */
 #ifndef IMP_OPTIM_VECTORS_H
 #define IMP_OPTIM_VECTORS_H
 
 #include "base/context.h"
 
-#define IMP_VECTOR_SUMS 3 /* sums that one pass can yield                                                           */
+#define IMP_VECTOR_SUMS 3 /* sums that one pass can yield */
 
 typedef struct imp_vectors {
     imp_context *context;
     size_t n;
     int64_t chunks;
-    double *partial; /* [chunks, IMP_VECTOR_SUMS]                                                                   */
+    double *partial; /* [chunks, IMP_VECTOR_SUMS] */
 } imp_vectors;
 
 int imp_vectors_create(imp_context *context, size_t n, imp_vectors *vectors);

@@ -7,18 +7,21 @@
 #include "base/thread.h"
 #include "style/matrix.h"
 
-/* Deviations are sqrt(variance + epsilon) with epsilon by the target's mean square, so that the slope at a constant channel is
-   finite: deviations under 0.3 % of the root mean square hardly count. */
+/* Deviations are sqrt(variance + epsilon) with epsilon by the target's mean square, so that the slope at a
+   constant channel is finite: deviations under 0.3 % of the root mean square hardly count. */
 #define DEVIATION_EPSILON 1e-5
-/* Wasserstein: added to both covariances' diagonals. crowsonkb's program adds 1e-4 to those of torchvision's VGG19, whose mean variances are about
-   0.1 in the deep layers and a few tenths in the others: some 1e-3 of them, on any feature scale. */
+/* Wasserstein: this part of the target's mean variance is added to both covariances' diagonals, the same on every
+   feature scale. crowsonkb's program adds 1e-4 to those of torchvision's features: equal where their mean variance
+   is 0.1. */
 #define COVARIANCE_EPSILON 1e-3
-/* And this part of the sum of each one's own mean squares: more than rounding in f32 leaves of the difference between second
-   moments and squared means, so that both covariances are positive definite whatever the features. */
+/* And this part of the sum of each one's own mean squares: more than rounding in f32 leaves of the
+   difference between second moments and squared means, so that both covariances are positive definite
+   whatever the features. */
 #define COVARIANCE_ROUNDING 1e-6
 #define LEAST_EPSILON 1e-12 /* where the target is zero: far below any feature, far above the smallest float        */
-#define L1_EPSILON 1e-8     /* of crowsonkb's ScaledMSELoss                                                         */
-/* Galerne et al. (arXiv 2212.13459): 1e3 / c^2 times the squared Frobenius norm, and 1e4 times the means' and deviations'. */
+#define L1_EPSILON 1e-8     /* of crowsonkb's ScaledMSELoss */
+/* Galerne et al. (arXiv 2212.13459): 1e3 / c^2 times the squared Frobenius norm, and 1e4 times the means'
+   and deviations'. */
 #define GALERNE_GRAM 1e3
 #define GALERNE_MOMENTS 1e4
 
@@ -27,14 +30,14 @@ struct imp_style_target {
     const imp_style_loss *loss;
     int channels;
     double scale, weight_sum;
-    double epsilon;              /* of deviations or of covariances                                                  */
+    double epsilon;              /* of deviations or of covariances */
     double trace, least;         /* of the target's covariance: trace, least eigenvalue */
-    double *mean, *deviation;    /* [c]: the target's                                                                */
-    float *second;               /* [c, c]: the target's M; for Wasserstein, once prepared, its covariance's factor  */
-    double *by_mean, *by_square; /* [c]: derivatives by mu and, beside by_second's, by M's diagonal                 */
-    double *rows;                /* [c, 2]: sums by row                                                              */
-    imp_matrices matrices;       /* these four for Wasserstein alone                                                 */
-    float *covariance, *inverse, *polar; /* [c, c]                                                                  */
+    double *mean, *deviation;    /* [c]: the target's */
+    float *second;               /* [c, c]: the target's M; for Wasserstein, once prepared, its covariance's factor */
+    double *by_mean, *by_square; /* [c]: derivatives by mu and, beside by_second's, by M's diagonal */
+    double *rows;                /* [c, 2]: sums by row */
+    imp_matrices matrices;       /* these four for Wasserstein alone */
+    float *covariance, *inverse, *polar; /* [c, c] */
 
     /* What is being evaluated. */
     const imp_statistics *current;
@@ -52,7 +55,7 @@ static double current_mean(const imp_style_target *target, int channel) {
 
 typedef struct difference_job {
     imp_style_target *target;
-    double by_difference, by_sign; /* dLoss/dM = by_difference * d + by_sign * sign(d)                              */
+    double by_difference, by_sign; /* dLoss/dM = by_difference * d + by_sign * sign(d) */
     int write;
 } difference_job;
 
@@ -155,9 +158,9 @@ static double evaluate_galerne(imp_style_target *target) {
 }
 
 /* ---- Wasserstein-2 between normal distributions -----------------------------------------------------------------
- * With Cholesky factors C = L L^T and C' = K K^T the trace of (C'^1/2 C C'^1/2)^1/2 is the sum of the singular values of K^T L, that is the
- * trace of Q^T K^T L with its polar factor Q; its derivative by C is K Q L^-1 / 2. No square root of a matrix is needed,
- * and products of covariances, whose condition f32 cannot carry, never appear. */
+ * With Cholesky factors C = L L^T and C' = K K^T the trace of (C'^1/2 C C'^1/2)^1/2 is the sum of the singular values
+ * of K^T L, that is the trace of Q^T K^T L with its polar factor Q; its derivative by C is K Q L^-1 / 2. No square root
+ * of a matrix is needed, and products of covariances, whose condition f32 cannot carry, never appear. */
 
 typedef struct covariance_job {
     int channels;
@@ -177,8 +180,8 @@ static void covariance_rows(void *user, int64_t begin, int64_t end, int thread) 
                 (float)(job->unit * job->second[i * c + j] - job->mean[i] * job->mean[j] + (i == j ? job->epsilon : 0));
 }
 
-/* covariance = unit second - mean mean^T + epsilon I, where epsilon is the target's and what rounding needs; covariance may be
-   second. Returns the trace, and epsilon through least. */
+/* covariance = unit second - mean mean^T + epsilon I, where epsilon is the target's and what rounding
+   needs; covariance may be second. Returns the trace, and epsilon through least. */
 static double make_covariance(const imp_style_target *target, const float *second, double unit, const double *mean,
                               float *covariance, double *least) {
     int c = target->channels;
@@ -228,8 +231,8 @@ static void product_rows(void *user, int64_t begin, int64_t end, int thread) {
     }
 }
 
-/* by_second from the transport map K Q L^-1: dLoss/dC = (I - map) / c, the map made symmetric, which it is but for rounding. Row sums of
-   dLoss/dC times the means. */
+/* by_second from the transport map K Q L^-1: dLoss/dC = (I - map) / c, the map made symmetric, which it is
+   but for rounding. Row sums of dLoss/dC times the means. */
 static void transport_rows(void *user, int64_t begin, int64_t end, int thread) {
     const transport_job *job = user;
     imp_style_target *target = job->target;
@@ -257,8 +260,8 @@ static double evaluate_wasserstein(imp_style_target *target) {
     imp_matrix_cholesky(matrices, target->covariance, (float)least / 2, target->inverse);
     imp_matrix_transpose(matrices, target->second, matrices->work[0]);
     imp_matrix_multiply(matrices, 1, matrices->work[0], target->covariance, 0, target->polar);
-    /* The factors' singular values are at least the roots of the least eigenvalues, and the norm of a product is at
-       most the norms' product. */
+    /* The factors' singular values are at least the roots of the least eigenvalues, and the norm of a
+       product is at most the norms' product. */
     imp_matrix_polar(matrices, target->polar, sqrt(least * target->least / (trace * target->trace)));
     imp_matrix_multiply(matrices, 1, target->second, target->polar, 0, matrices->work[0]);
     transport_job job = {.target = target, .first = matrices->work[0], .second = target->covariance, .mean = mean};

@@ -21,7 +21,8 @@ typedef struct imp_style_target imp_style_target;
 typedef struct imp_style_loss {
     const char *name, *description;
     unsigned gradient; /* imp_style_part bits: which parts an evaluation writes */
-    /* losses.c's own: what target_finish precomputes (may be NULL), and the loss at the statistics that evaluate put into target. */
+    /* losses.c's own: what target_finish precomputes (may be NULL), and the loss at the statistics that
+       evaluate put into target. */
     int (*prepare)(imp_style_target *target);
     double (*evaluate)(imp_style_target *target);
 } imp_style_loss;

@@ -26,12 +26,12 @@ void imp_matrix_multiply(imp_matrices *matrices, float alpha, const float *a, co
 /* out = a^T; out is not a. */
 void imp_matrix_transpose(imp_matrices *matrices, const float *a, float *out);
 
-/* a becomes its lower triangular Cholesky factor with zeros above, a = L L^T; inverse becomes that of the factor. a is
-   symmetric and positive definite up to rounding: pivots under least > 0 are raised to it. */
+/* a becomes its lower triangular Cholesky factor with zeros above, a = L L^T; inverse becomes that of the
+   factor. a is symmetric and positive definite up to rounding: pivots under least > 0 are raised to it. */
 void imp_matrix_cholesky(imp_matrices *matrices, float *a, float least, float *inverse);
 
-/* a becomes its orthogonal polar factor Q, a = Q H with H symmetric and not negative. least: the smallest singular value that counts, by
-   a's Frobenius norm; smaller ones may stay short of 1. A zero a stays zero. */
+/* a becomes its orthogonal polar factor Q, a = Q H with H symmetric and not negative. least: the smallest
+   singular value that counts, by a's Frobenius norm; smaller ones may stay short of 1. A zero a stays zero. */
 void imp_matrix_polar(imp_matrices *matrices, float *a, double least);
 
 #endif

@@ -1,19 +1,20 @@
-/* Total variation: each row gathers what the differences around it say, so that rows are independent of each other. */
+/* Total variation: each row gathers what the differences around it say, so that rows are independent of
+   each other. */
 #include "style/variation.h"
 
 #include "base/memory.h"
 #include "base/thread.h"
 
-#define WHITE 255.0f       /* the loss is of planes on the 0..1 scale                                                 */
-#define STRAIGHT (2 / 3.0) /* weights of the nine-point form: of mean dx^2 and mean dy^2,                           */
-#define DIAGONAL (2 / 12.0) /* and of the means over both diagonals                                                 */
+#define WHITE 255.0f        /* the loss is of planes on the 0..1 scale */
+#define STRAIGHT (2 / 3.0)  /* weights of the nine-point form: of mean dx^2 and mean dy^2, */
+#define DIAGONAL (2 / 12.0) /* and of the means over both diagonals */
 
 typedef struct variation_job {
     const float *planes;
-    float *gradient; /* NULL: the value alone                                                                       */
+    float *gradient; /* NULL: the value alone */
     int height, width;
-    double *rows; /* [planes * height]: each row's part of the value                                             */
-    double straight, diagonal; /* weights by single square                                                          */
+    double *rows;              /* [planes * height]: each row's part of the value */
+    double straight, diagonal; /* weights by single square */
     float straight_slope, diagonal_slope;
 } variation_job;
 
@@ -31,7 +32,8 @@ static double straight_row(const variation_job *job, const float *row, int y, fl
     return sum;
 }
 
-/* The windows whose upper row is y (-1: the replicated one): squares of both diagonals, and what they add to the gradient of row `own`. */
+/* The windows whose upper row is y (-1: the replicated one): squares of both diagonals, and what they add
+   to the gradient of row `own`. */
 static double diagonal_row(const variation_job *job, const float *plane, int y, int own, float *gradient) {
     int width = job->width, upper = y < 0 ? 0 : y, lower = y + 1 < job->height ? y + 1 : job->height - 1;
     const float *top = plane + (int64_t)upper * width, *bottom = plane + (int64_t)lower * width;

@@ -1,4 +1,5 @@
-/* Every loss against finite differences: the derivative along random directions through the feature map or the pixels. */
+/* Every loss against finite differences: the derivative along random directions through the feature map or
+   the pixels. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,14 +105,14 @@ static void check_loss(imp_context *context, const imp_style_loss *loss, double 
             values[side] = evaluate(target, moved, weight, unused_second, unused_sum);
         }
         double difference = weight * (values[1] - values[0]) / (2 * step);
-        /* Statistics in f32 give the values an error of about 1e-7, over twice the step 2.5e-5 of the value; L1 losses have kinks that the
-           step crosses, some 1 % of their slope. */
+        /* Statistics in f32 give the values an error of about 1e-7, over twice the step 2.5e-5 of the
+           value; L1 losses have kinks that the step crosses, some 1 % of their slope. */
         double kinks = loss == imp_style_loss_find("gram-l1") || loss == imp_style_loss_find("gram-normalized");
         double bound = (kinks ? 0.01 : 0.001) * fabs(slope) + 1e-4 * weight * fabs(values[0]);
         if (fabs(slope - difference) > bound)
             print_error("%s, direction %d: slope %g, by differences %g\n", loss->name, k, slope, difference);
         assert_true(fabs(slope - difference) <= bound);
-        assert_true(k % 3 != 1 || fabs(slope) > 10 * bound); /* or the test could not fail                          */
+        assert_true(k % 3 != 1 || fabs(slope) > 10 * bound); /* or the test could not fail */
     }
     imp_style_target_free(target);
 }

@@ -110,9 +110,9 @@ static void grey_and_constant_pictures(void **state) {
             int kinds[2] = {style_kind, photo_kind};
             for (int k = 0; k < 2; k++)
                 for (size_t i = 0; i < 3 * COUNT; i++) {
-                    if (kinds[k] == 1) pictures[k][i] = pictures[k][i % COUNT]; /* grey                             */
+                    if (kinds[k] == 1) pictures[k][i] = pictures[k][i % COUNT]; /* grey */
                     if (kinds[k] == 2) pictures[k][i] = 77;
-                    if (kinds[k] == 3) pictures[k][i] = 128 + (float)(i % 2); /* flat but for the last bit          */
+                    if (kinds[k] == 3) pictures[k][i] = 128 + (float)(i % 2); /* flat but for the last bit */
                 }
             assert_int_equal(imp_colour_match(context, pictures[0], COUNT, pictures[1], COUNT), IMP_OK);
             assert_true(all_finite(pictures[0], 3 * COUNT));

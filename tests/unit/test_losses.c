@@ -1,4 +1,5 @@
-/* Style losses, the matrices under them, and total variation: values, degenerate features, threads, allocations. */
+/* Style losses, the matrices under them, and total variation: values, degenerate features, threads,
+   allocations. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,7 @@
 #include "style/matrix.h"
 #include "style/variation.h"
 
-#define MOST_CHANNELS 130 /* over two panels of the Cholesky factor, and not a multiple of anything                 */
+#define MOST_CHANNELS 130 /* over two panels of the Cholesky factor, and not a multiple of anything */
 #define MOST_PIXELS 400
 
 static imp_context *context_with(int threads, const char *instruction_set) {
@@ -106,8 +107,8 @@ static double evaluate(imp_style_target *target, features *f, float *by_second, 
 /* ---- Losses ---- */
 
 static void values_are_the_definitions(void **state) {
-    /* From the definitions in numpy, doubles: symmetric square roots for the Wasserstein distance. Two style pictures with weights 2 and 1,
-       feature scale 1/2. */
+    /* From the definitions in numpy, doubles: symmetric square roots for the Wasserstein distance. Two
+       style pictures with weights 2 and 1, feature scale 1/2. */
     static const struct {
         const char *name;
         double value;
@@ -158,7 +159,8 @@ static void nothing_is_lost_at_the_target(void **state) {
         const char *name = imp_style_loss_at(k)->name;
         imp_style_target *target = target_of(context, name, 0.1, style);
         double value = evaluate(target, style, by_second, by_sum[0]), distant = evaluate(target, other, far, by_sum[1]);
-        /* The Wasserstein distance is a difference of traces summed in f32, 1e-6 of them; the others are exactly zero but for the mean's last bits. */
+        /* The Wasserstein distance is a difference of traces summed in f32, 1e-6 of them; the others are
+           exactly zero but for the mean's last bits. */
         assert_true(fabs(value) < 1e-5 * distant);
         /* Its map L^-1 K may be off by the rounding of the smallest eigenvalues, some 1e-3 of the mean one. */
         if (strcmp(name, "gram-l1") != 0 && strcmp(name, "gram-normalized") != 0)
@@ -215,7 +217,7 @@ static void what_is_not_finite_is_told(void **state) {
     for (int k = 0; imp_style_loss_at(k); k++) {
         imp_style_target *target = target_of(context, imp_style_loss_at(k)->name, 1, style), *bad;
         for (int kind = 0; kind < 2; kind++) {
-            now->map[17] = kind ? NAN : 1e30; /* its square is infinite in f32                                      */
+            now->map[17] = kind ? NAN : 1e30; /* its square is infinite in f32 */
             by_second[3] = by_sum[3] = 5;
             assert_true(isnan(evaluate(target, now, by_second, by_sum)));
             assert_true(by_second[3] == 0);
@@ -300,7 +302,7 @@ static void cholesky_factors(imp_context *context, int n) {
     float *factor = malloc(bytes), *inverse = malloc(bytes), *one = identity(n);
     measure(f);
     assert_int_equal(imp_matrices_create(context, n, &matrices), IMP_OK);
-    for (int i = 0; i < n; i++) f->second[i * (n + 1)] += 1; /* eigenvalues from 1 to some hundreds                 */
+    for (int i = 0; i < n; i++) f->second[i * (n + 1)] += 1; /* eigenvalues from 1 to some hundreds */
     memcpy(factor, f->second, bytes);
     imp_matrix_cholesky(&matrices, factor, 1e-3f, inverse);
     float *back = product(&matrices, factor, 0, factor, 1), *unit = product(&matrices, factor, 0, inverse, 0);
@@ -381,8 +383,8 @@ static void singular_matrices_are_factored(void **state) {
 /* ---- Total variation ---- */
 
 static void variation_is_the_nine_point_form(void **state) {
-    /* From crowsonkb's TVLoss in PyTorch, doubles, pixels (37 k^2 + 11 k) mod 256: the value, and the first, the seventh or last, and the last
-       derivative. */
+    /* From crowsonkb's TVLoss in PyTorch, doubles, pixels (37 k^2 + 11 k) mod 256: the value, and the
+       first, the seventh or last, and the last derivative. */
     static const struct {
         int planes, height, width;
         double value, first, middle, last;

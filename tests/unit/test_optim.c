@@ -174,7 +174,8 @@ static void lbfgs_is_pytorchs(void **state) {
     start(x, VALUES, 0.5f);
     for (size_t k = 0; k < sizeof expected / sizeof expected[0]; k++) {
         double loss = convex(x, VALUES, gradient);
-        /* PyTorch's own f32 run differs from its f64 run by 6e-7; 5e-6 leaves room for another order of sums. */
+        /* PyTorch's own f32 run differs from its f64 run by 6e-7; 5e-6 leaves room for another order of
+           sums. */
         assert_true(fabs(loss - expected[k]) < 5e-6 * expected[k]);
         assert_int_equal(imp_lbfgs_step(lbfgs, x, loss, gradient, &report), IMP_OK);
         assert_int_equal(report.events, 0);
@@ -216,7 +217,8 @@ static void line_search_descends(void **state) {
             double loss = rosenbrock(x, 2, gradient);
             assert_int_equal(imp_lbfgs_step(lbfgs, x, loss, gradient, &report), IMP_OK);
             if (report.events & (IMP_LBFGS_SEARCHING | IMP_LBFGS_PUT_BACK)) continue;
-            /* A point that ends a search is lower than where it began, up to f32's rounding of the valley's floor. */
+            /* A point that ends a search is lower than where it began, up to f32's rounding of the valley's
+               floor. */
             assert_true(loss <= last + 1e-10);
             last = loss;
         }
@@ -348,7 +350,8 @@ static void scale_of_the_loss_does_not_matter(void **state) {
         }
         imp_lbfgs_free(lbfgs);
     }
-    /* Square roots of the scale round differently by a unit in the last place, which twelve steps may amplify. */
+    /* Square roots of the scale round differently by a unit in the last place, which twelve steps may
+       amplify. */
     for (int i = 0; i < VALUES; i++) assert_true(fabsf(x[0][i] - x[1][i]) < 1e-4f);
     imp_context_free(context);
 }
@@ -365,7 +368,8 @@ static void projection_between_steps(void **state) {
         imp_lbfgs_step(lbfgs, x, loss, gradient, NULL);
         for (int i = 0; i < VALUES; i++) x[i] = fminf(fmaxf(x[i], 0), 1);
     }
-    /* In the box [0, 1] the wished 2, -2 and -1 lie outside: the best there, by a long projected gradient descent, is 45.74; the start has 86.25. */
+    /* In the box [0, 1] the wished 2, -2 and -1 lie outside: the best there, by a long projected gradient
+       descent, is 45.74; the start has 86.25. */
     assert_true(loss < 60);
     imp_lbfgs_free(lbfgs);
     imp_context_free(context);
