@@ -1,84 +1,93 @@
 /* The table of hot loops. Each has a plain C reference; faster versions override entries by what the CPU can do.
  *
- * Feature maps are in the blocked layout: channels in blocks of 16 (64 bytes of f32), each block a plane of (height + 2 halo)
- * rows of (width + 2 halo) pixels of 16 channels. Channels past the last are zero, always. The halo is filled by whoever writes the map
- * (its filling is the padding mode), so that no kernel here has padding logic.
+ * Feature maps are in the blocked layout: channels in blocks of 16 (64 bytes of f32), each block a plane of (height +
+ * 2 halo) rows of (width + 2 halo) pixels of 16 channels. Channels past the last are zero, always. The halo is filled
+ * by whoever writes the map (its filling is the padding mode), so that no kernel here has padding logic.
  *
  *     channel c of pixel (y, x):  at[(c / 16) * plane + y * row + x * 16 + c % 16],  y, x from -halo on
  *
  * Work is cut by the caller: every function takes the blocks and rows that it shall write, and what it computes for a
- * pixel never depends on the cut, so that results are the same for any number of threads. Sums over rows are the exception by nature: they
- * depend in the last bits on where the rows begin and end (not on the blocks), so cut rows the same way whatever the number of threads.
+ * pixel never depends on the cut, so that results are the same for any number of threads. Sums over rows are the
+ * exception by nature: they depend in the last bits on where the rows begin and end (not on the blocks), so cut rows
+ * the same way whatever the number of threads.
  *
- * A NaN is passed on: ReLU keeps it, max pooling takes it for the greatest (its gradient goes to the window's last NaN, as in PyTorch), sums
- * become NaN. A mask that is NaN counts as not > 0.
+ * A NaN is passed on: ReLU keeps it, max pooling takes it for the greatest (its gradient goes to the window's last
+ * NaN, as in PyTorch), sums become NaN. A mask that is NaN counts as not > 0.
  */
 #ifndef IMP_KERNELS_H
 #define IMP_KERNELS_H
 
 #include <stddef.h>
 
-#define IMP_BLOCK 16 /* channels of a block                                                                         */
+#define IMP_BLOCK 16 /* channels of a block */
 
 /* One picture's feature map; strides in floats. */
 typedef struct imp_view {
-    float *at; /* channel 0 of pixel (0, 0): inside the halo                                                        */
+    float *at; /* channel 0 of pixel (0, 0): inside the halo */
     size_t plane, row;
-    int channels, height, width; /* channels: the real ones; blocks = ceil(channels / 16)                           */
+    int channels, height, width; /* channels: the real ones; blocks = ceil(channels / 16) */
 } imp_view;
 
 static inline int imp_blocks(int channels) {
     return (channels + IMP_BLOCK - 1) / IMP_BLOCK;
 }
 
-/* out[o](y, x) = epilogue(bias[o] + sum over i, ky, kx of weights[o][i][ky][kx] * in[i](y * stride + ky - pad_y, x * stride + kx - pad_x))
-   epilogue: add what is in out (accumulate), then ReLU (relu), then keep only where mask > 0 (mask: zero elsewhere). */
+/* out[o](y, x) = epilogue(bias[o] + sum over i, ky, kx of weights[o][i][ky][kx] * in[i](y * stride + ky - pad_y, x *
+   stride + kx - pad_x)) epilogue: add what is in out (accumulate), then ReLU (relu), then keep only where mask > 0
+   (mask: zero elsewhere). */
 typedef struct imp_convolution {
     imp_view in, out;
-    const float *weights; /* packed by pack_weights                                                                 */
-    const float *bias;    /* imp_blocks(out.channels) * 16 floats, or NULL                                          */
-    int kernel_height, kernel_width, stride, pad_y, pad_x; /* the halo of in covers the padding                     */
+    const float *weights;                                  /* packed by pack_weights */
+    const float *bias;                                     /* imp_blocks(out.channels) * 16 floats, or NULL */
+    int kernel_height, kernel_width, stride, pad_y, pad_x; /* the halo of in covers the padding */
     int accumulate, relu;
-    const imp_view *mask; /* of out's shape, or NULL                                                                */
+    const imp_view *mask; /* of out's shape, or NULL */
 } imp_convolution;
 
 typedef enum imp_pool_kind { IMP_POOL_MAX, IMP_POOL_AVERAGE } imp_pool_kind;
 
 typedef struct imp_kernels {
-    const char *name; /* "avx512", "avx2", "c"                                                                      */
+    const char *name; /* "avx512", "avx2", "c" */
 
-    /* Floats that packed weights take (enough for either direction), and the packing of weights[out][in][kh][kw]. With transpose the packed
-       ones are those of backward-data at stride 1: in and out swapped, the kernel turned by 180 degrees; its padding is kernel - 1 - pad.
-       All tables pack alike. */
+    /* Floats that packed weights take (enough for either direction), and the packing of weights[out][in][kh][kw].
+       With transpose the packed ones are those of backward-data at stride 1: in and out swapped, the kernel turned by
+       180 degrees; its padding is kernel - 1 - pad. All tables pack alike. */
     size_t (*packed_size)(int out_channels, int in_channels, int kernel_height, int kernel_width);
     void (*pack_weights)(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
                          int transpose, float *packed);
 
     /* Writes output blocks [block_begin, block_end) of output rows [row_begin, row_end). */
     void (*convolve)(const imp_convolution *job, int block_begin, int block_end, int row_begin, int row_end);
-    /* Block count by which callers should cut output channels (1, or 2 when two blocks share a pass); other cuts are slower, not wrong.
-       Cut rows where the map has many (32 or more for each thread), so that a thread's input stays its own; else cut blocks. */
+    /* Block count by which callers should cut output channels (1, or 2 when two blocks share a pass); other cuts are
+       slower, not wrong. Cut rows where each thread gets 16 or more (then it reads its own part of the input and all
+       weights), else cut blocks as well (then it reads its own part of the weights and all of the input): the deep
+       layers of small pictures, or many threads. A call for a few rows reads all weights for them, so make calls as
+       large as the threads allow. */
     int convolve_block_step;
 
-    /* 2x2 pooling with stride 2; an odd last row or column is dropped, as PyTorch does. Rows are of out. Average: the mean times average_scale. */
+    /* 2x2 pooling with stride 2; an odd last row or column is dropped, as PyTorch does. Rows are of out. Average: the
+       mean times average_scale. */
     void (*pool)(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out, int block_begin,
                  int block_end, int row_begin, int row_end);
-    /* Gradient of the above: writes (or adds to, with accumulate) rows of in_gradient, multiplied by (mask > 0) at the end where mask
-       is given. Max: to the first of the greatest, in row order. in: what pool saw (max only; average may pass NULL). Rows are of in_gradient;
-       begin at even rows for speed. */
+    /* Gradient of the above: writes (or adds to, with accumulate) rows of in_gradient, multiplied by (mask > 0) at
+       the end where mask is given. Max: to the first of the greatest, in row order. in: what pool saw (max only;
+       average may pass NULL). Rows are of in_gradient; begin at even rows for speed. */
     void (*pool_backward)(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out_gradient,
                           const imp_view *in_gradient, int accumulate, const imp_view *mask, int block_begin,
                           int block_end, int row_begin, int row_end);
 
     /* Additive statistics of rows [row_begin, row_end): second[i * stride + j] = sum of F_i F_j for i in the blocks
-       [block_begin, block_end) and j in blocks 0..block of i (the lower triangle by blocks, whole blocks on the diagonal);
-       written, not added to. stride: imp_blocks(channels) * 16. */
+       [block_begin, block_end) and j in blocks 0..block of i (the lower triangle by blocks, whole blocks on the
+       diagonal); written, not added to. stride: imp_blocks(channels) * 16. A block's work grows with its index: hand
+       blocks out one by one, the last first, or a call for all of them is fastest (a run of pixels stays in the cache
+       for all pairs). */
     void (*second_moments)(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end,
                            float *second, size_t stride);
     /* sum[c] of F_c over the rows, for the blocks; written. */
     void (*sums)(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end, float *sum);
 
-    /* Sum over the blocks and rows of (a - b)^2. The parts of a cut add up to the whole except for the last bits of a double. */
+    /* Sum over the blocks and rows of (a - b)^2. The parts of a cut add up to the whole except for the last bits of a
+       double. */
     double (*squared_difference)(const imp_view *a, const imp_view *b, int block_begin, int block_end, int row_begin,
                                  int row_end);
     /* out (=, or += with accumulate) weight * (a - b), then times (mask > 0) where mask is given. */
@@ -89,8 +98,9 @@ typedef struct imp_kernels {
     void (*apply_mask)(const imp_view *out, const imp_view *mask, int block_begin, int block_end, int row_begin,
                        int row_end);
 
-    /* Row-major C[m x n] = alpha * A[m x k] * B[k x n] + beta * C, rows [row_begin, row_end) of C, leading dimensions in floats; packed inside in
-       scratch of gemm_scratch(n, k) floats that the calling thread owns. beta = 0 never reads C. For the small matrices of losses. */
+    /* Row-major C[m x n] = alpha * A[m x k] * B[k x n] + beta * C, rows [row_begin, row_end) of C, leading dimensions
+       in floats; packed inside in scratch of gemm_scratch(n, k) floats that the calling thread owns. beta = 0 never
+       reads C. For the small matrices of losses. */
     size_t (*gemm_scratch)(int n, int k);
     void (*gemm)(int n, int k, float alpha, const float *a, size_t lda, const float *b, size_t ldb, float beta,
                  float *c, size_t ldc, int row_begin, int row_end, float *scratch);

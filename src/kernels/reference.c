@@ -54,7 +54,8 @@ static void convolve(const imp_convolution *job, int block_begin, int block_end,
             }
 }
 
-/* b where it is greater or NaN, else a: in a chain of these the first of the greatest wins, and a NaN is passed on. */
+/* b where it is greater or NaN, else a: in a chain of these the first of the greatest wins, and a NaN is
+   passed on. */
 static float greater_of(float a, float b) {
     return b > a || b != b ? b : a;
 }
@@ -80,7 +81,8 @@ static void pool(imp_pool_kind kind, float average_scale, const imp_view *in, co
                            imp_pixel(in, block, 2 * y + 1, 2 * x), imp_pixel(out, block, y, x));
 }
 
-/* The share of pixel `which` (row by row) of a window in its gradient: all when it is the first of the greatest, else nothing. */
+/* The share of pixel `which` (row by row) of a window in its gradient: all when it is the first of the
+   greatest, else nothing. */
 static void share_of(const float *restrict top, const float *restrict bottom, const float *restrict gradient, int which,
                      float *restrict share) {
     const float *pixels[4] = {top, top + IMP_BLOCK, bottom, bottom + IMP_BLOCK};
@@ -110,7 +112,8 @@ static void pool_gradient(imp_pool_kind kind, float average_scale, const imp_vie
         for (int c = 0; c < IMP_BLOCK; c++) share[c] = gradient[c] * (average_scale * 0.25f);
 }
 
-/* Stores values, added to what is there (accumulate), where the mask is positive (mask may be NULL), zero elsewhere. */
+/* Stores values, added to what is there (accumulate), where the mask is positive (mask may be NULL), zero
+   elsewhere. */
 static void put_pixel(float *restrict to, const float *restrict values, int accumulate, const float *restrict mask) {
     float sum[IMP_BLOCK];
     memcpy(sum, values, sizeof sum);

@@ -5,7 +5,8 @@
 #include <immintrin.h>
 
 #define LANES 8
-#define TILE_PIXELS 6 /* x 1 block of 2 vectors: 12 sums, 2 weights and a pixel of the 16 registers                  */
+/* 6 pixels x 1 block of 2 vectors: 12 sums, 2 weights and a pixel of the 16 registers. */
+#define TILE_PIXELS 6
 #define TILE_BLOCKS 1
 #define TABLE imp_kernels_avx2
 #define TABLE_NAME "avx2"

@@ -5,7 +5,8 @@
 #include <immintrin.h>
 
 #define LANES 16
-#define TILE_PIXELS 14 /* x 2 blocks: 28 sums, 2 weights and a pixel of the 32 registers                              */
+/* 14 pixels x 2 blocks: 28 sums, 2 weights and a pixel of the 32 registers. */
+#define TILE_PIXELS 14
 #define TILE_BLOCKS 2
 #define TABLE imp_kernels_avx512
 #define TABLE_NAME "avx512"

@@ -1,4 +1,5 @@
-/* Times the kernels on VGG19's shapes at 512x512, one thread, beside the processor's own peak measured in between. */
+/* Times the kernels on VGG19's shapes at 512x512, one thread, beside the processor's own peak measured in
+   between. */
 #include "check.h"
 
 #include <stdio.h>
@@ -12,9 +13,9 @@
 #include "base/cpu.h"
 #endif
 
-#define ROUNDS 5           /* of which the best counts: others use the machine too                                  */
-#define PEAK_STEPS 1000000 /* about 10 ms                                                                           */
-#define PEAK_CHAINS 12     /* independent sums: more than latency x units                                           */
+#define ROUNDS 5           /* of which the best counts: others use the machine too */
+#define PEAK_STEPS 1000000 /* about 10 ms */
+#define PEAK_CHAINS 12     /* independent sums: more than latency x units */
 
 /* The thread's own processor time: what others run meanwhile counts as little as can be. */
 static double now(void) {
@@ -24,7 +25,7 @@ static double now(void) {
 }
 
 #ifdef __x86_64__
-static volatile float sink; /* keeps the loops below alive                                                          */
+static volatile float sink; /* keeps the loops below alive */
 
 #define PEAK(NAME, TARGET, VECTOR, PREFIX)                                                                             \
     __attribute__((target(TARGET))) static double NAME(void) {                                                         \
@@ -93,7 +94,8 @@ static void run_product(const imp_kernels *kernels, bench_work *work) {
     kernels->gemm(n, n, 1, a, (size_t)n, a, (size_t)n, 0, work->out.memory, (size_t)n, 0, n, work->packed);
 }
 
-/* The best of a few rounds for every table, interleaved with the peak. bytes: read and written at least, 0 when beside the point. */
+/* The best of a few rounds for every table, interleaved with the peak. bytes: read and written at least, 0
+   when beside the point. */
 static void measure(const imp_kernels *const *tables, int count, const char *name, work_function *run, bench_work *work,
                     double operations, double bytes) {
     double peak = 0, best[8];

@@ -1,4 +1,5 @@
-/* What the parts of the kernel test share: maps with guards around them, random numbers, comparison with the oracle. */
+/* What the parts of the kernel test share: maps with guards around them, random numbers, comparison with the
+   oracle. */
 #ifndef IMP_TESTS_KERNELS_CHECK_H
 #define IMP_TESTS_KERNELS_CHECK_H
 
@@ -14,22 +15,21 @@
 typedef struct test_map {
     imp_view view;
     float *memory;
-    size_t count; /* floats of memory                                                                               */
+    size_t count; /* floats of memory */
     int halo;
 } test_map;
 
-test_map map_make(int channels, int height, int width,
-                  int halo);    /* all GUARD                                           */
-void map_random(test_map *map); /* -1..1, the halo too; channels past the last are zero                 */
-void map_levels(test_map *map); /* the same in steps of 1/2: many equal values                          */
+test_map map_make(int channels, int height, int width, int halo); /* all GUARD */
+void map_random(test_map *map); /* -1..1, the halo too; channels past the last are zero */
+void map_levels(test_map *map); /* the same in steps of 1/2: many equal values */
 void map_free(test_map *map);
-test_map map_copy(const test_map *from); /* the same contents                                                    */
+test_map map_copy(const test_map *from); /* the same contents */
 float *map_at(const test_map *map, int channel, int y, int x);
 
-float random_value(void); /* -1..1                                                                */
+float random_value(void); /* -1..1 */
 int random_below(int bound);
 float *random_floats(size_t count);
-void *take(size_t bytes); /* aligned memory; ends the test when there is none                     */
+void *take(size_t bytes); /* aligned memory; ends the test when there is none */
 
 /* Counts a failure, and prints the first few, when ok is 0. */
 void expect(int ok, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -38,8 +38,9 @@ int failure_count(void);
 /* value against the exact one, tolerance absolute. NaN agrees with NaN only. */
 int near(double value, double exact, double tolerance);
 
-/* The error that a sum of terms products in float may have when their magnitudes add up to magnitude: roundings behave like a
-   random walk of `terms` steps of at most ROUNDING * magnitude (deviation 1/sqrt(3) of that), and 4 times its root is 7 deviations. */
+/* The error that a sum of terms products in float may have when their magnitudes add up to magnitude:
+   roundings behave like a random walk of `terms` steps of at most ROUNDING * magnitude (deviation 1/sqrt(3)
+   of that), and 4 times its root is 7 deviations. */
 double sum_tolerance(double terms, double magnitude);
 
 /* Whether all floats outside blocks and rows still are the guard. */

@@ -1,4 +1,5 @@
-/* Convolution against a plain one in double precision: shapes, epilogues, transposed weights, cuts, guards, NaN. */
+/* Convolution against a plain one in double precision: shapes, epilogues, transposed weights, cuts, guards,
+   NaN. */
 #include "check.h"
 
 #include <math.h>
@@ -6,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPERATIONS_LIMIT 2000000.0 /* multiplications of a shape: the oracle is slow                                 */
+#define OPERATIONS_LIMIT 2000000.0 /* multiplications of a shape: the oracle is slow */
 
 typedef struct test_shape {
     int in_channels, out_channels, height, width, kernel_height, kernel_width, stride, pad_y, pad_x;
@@ -16,9 +17,9 @@ typedef struct test_shape {
 typedef struct convolution_test {
     test_shape shape;
     test_map in, before, mask;
-    float *weights, *bias, *packed; /* weights as the caller has them: [out][in][kh][kw] before transposing           */
+    float *weights, *bias, *packed; /* weights as the caller has them: [out][in][kh][kw] before transposing */
     imp_convolution job;
-    double *exact, *tolerance; /* [out][height][width]                                                                */
+    double *exact, *tolerance; /* [out][height][width] */
     char name[160];
 } convolution_test;
 
@@ -26,7 +27,8 @@ static int out_size(int in, int kernel, int pad, int stride) {
     return (in + 2 * pad - kernel) / stride + 1;
 }
 
-/* The weight that leads from channel i to channel o at a tap: with transpose the stored ones are those of the way forth. */
+/* The weight that leads from channel i to channel o at a tap: with transpose the stored ones are those of the
+   way forth. */
 static float weight_of(const convolution_test *test, int o, int i, int ky, int kx) {
     const test_shape *s = &test->shape;
     if (!s->transpose) return test->weights[((o * s->in_channels + i) * s->kernel_height + ky) * s->kernel_width + kx];

@@ -13,7 +13,7 @@ static const int shapes[][3] = {{1, 2, 2}, {16, 3, 5}, {17, 8, 9}, {40, 13, 6}, 
 
 typedef struct pool_window {
     float value[4];
-    int winner; /* the first of the greatest; the last NaN if there is one                                            */
+    int winner; /* the first of the greatest; the last NaN if there is one */
 } pool_window;
 
 static pool_window window_at(const test_map *in, int c, int y, int x) {

@@ -71,7 +71,8 @@ static void check_sums(const imp_kernels *kernels, const test_map *a, const test
     free(cut);
 }
 
-/* A map as large as a picture's: sums of a quarter of a million positive terms must keep 2e-6, what a loss can bear. */
+/* A map as large as a picture's: sums of a quarter of a million positive terms must keep 2e-6, what a loss
+   can bear. */
 static void check_large_sums(const imp_kernels *kernels) {
     test_map map = map_make(16, 512, 512, 1);
     float second[IMP_BLOCK * IMP_BLOCK], sum[IMP_BLOCK];

@@ -1,5 +1,5 @@
-/* Tests every kernel of every table that this CPU can run; --bench times them instead, --all takes every shape of convolution instead of
- * one in a few, --table NAME one table only. */
+/* Tests every kernel of every table that this CPU can run; --bench times them instead, --all takes every
+ * shape of convolution instead of one in a few, --table NAME one table only. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "base/cpu.h"
 #include "check.h"
 
-#define SHAPES_SKIPPED 6 /* one shape of convolution of so many, so that sanitizers end in time                       */
+#define SHAPES_SKIPPED 6 /* one shape of convolution of so many, so that sanitizers end in time */
 
 /* The tables from the plainest on, each once. */
 static int find_tables(const char *only, const imp_kernels *tables[3]) {
