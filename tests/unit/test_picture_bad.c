@@ -264,27 +264,25 @@ static int decode_scenario(imp_context *context, void *user) {
 }
 
 static void every_allocation_may_fail(void **state) {
-    test_file linear = test_linear_profile(0, 0), inks = test_cmyk_profile();
+    test_file linear = test_linear_profile(1, 0); /* grey, which is quickest to prepare */
     test_jpeg jpeg = small_jpeg;
-    test_png png = small_png;
+    test_png with_profile = small_png, with_gamma = small_png;
     (void)state;
-    jpeg.profile = png.profile = linear.bytes;
-    jpeg.profile_length = png.profile_length = linear.length;
-    png.interlaced = 1;
-    test_file files[4] = {test_jpeg_make(&jpeg), test_png_make(&png)};
-    jpeg.components = 4;
-    jpeg.profile = inks.bytes;
-    jpeg.profile_length = inks.length;
-    files[2] = test_jpeg_make(&jpeg);
-    png.profile = NULL;
-    png.gamma = 0.7;
-    files[3] = test_png_make(&png);
+    jpeg.profile = with_profile.profile = linear.bytes;
+    jpeg.profile_length = with_profile.profile_length = linear.length;
+    jpeg.components = 1;
+    with_profile.colour_type = with_gamma.colour_type = PNG_COLOR_TYPE_GRAY;
+    with_profile.interlaced = 1;
+    with_gamma.gamma = 0.7;
+    test_png in_colour = {
+        .width = 2, .height = 3, .colour_type = PNG_COLOR_TYPE_RGB, .bits = 8, .gamma = 0.5, .pattern = test_noise};
+    test_file files[4] = {test_jpeg_make(&jpeg), test_png_make(&with_profile), test_png_make(&with_gamma),
+                          test_png_make(&in_colour)};
     for (int i = 0; i < 4; i++) {
         assert_int_equal(imp_test_every_allocation(decode_scenario, &files[i]), 0);
         free(files[i].bytes);
     }
     free(linear.bytes);
-    free(inks.bytes);
 }
 
 int main(void) {
