@@ -4,6 +4,9 @@
  * Read: JPEG and PNG (8 and 16 bit) always; WebP, TIFF, AVIF, HEIF and GIF through libvips where Impasto's vips module is
  * installed. The format is told by the content, never by the name. Pixels come out upright (EXIF orientation applied) and
  * in sRGB (an ICC profile, CMYK and YCCK included, applied by lcms2).
+ * The module, impasto_vips.so, is looked for in the folder impasto beside this library; the environment variable
+ * IMPASTO_MODULES names a folder that goes before. Decoded pixels come from the context's memory; libjpeg and libvips take
+ * their own working memory from malloc.
  * Written: JPEG, PNG, and with the module WebP, TIFF and AVIF; the format is told by the name's ending.
  */
 #ifndef IMPASTO_PICTURE_H
