@@ -1,4 +1,5 @@
 /* Writes safetensors: f32 values as f32, f16 or bf16, in small pieces. */
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -53,7 +54,7 @@ static int convert_all(imp_context *context, const imp_tensor_source *sources, i
                 return imp_fail(context, IMP_ERR_NUMERIC, "%s: the value %g does not fit into %s; store as f32",
                                 sources[i].name, (double)sources[i].data[at + fitting], imp_dtype_name(dtype));
             if (!take(user, bytes, piece * imp_dtype_bytes(dtype)))
-                return imp_fail(context, IMP_ERR_IO, "the disk is full or failed");
+                return imp_fail(context, IMP_ERR_IO, "%s", strerror(errno));
         }
     }
     return IMP_OK;
@@ -139,7 +140,7 @@ static int write_file(imp_context *context, const char *path, const char *header
     int status = imp_file_writer_open(context, path, &writer);
 
     if (status != IMP_OK) return status;
-    if (!write_header(writer.stream, header)) status = imp_fail(context, IMP_ERR_IO, "the disk is full or failed");
+    if (!write_header(writer.stream, header)) status = imp_fail(context, IMP_ERR_IO, "%s", strerror(errno));
     if (status == IMP_OK) status = convert_all(context, sources, count, dtype, take_file, writer.stream);
     if (status == IMP_OK) return imp_file_writer_commit(context, &writer);
     imp_file_writer_abandon(context, &writer);

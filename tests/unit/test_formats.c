@@ -1,12 +1,14 @@
 /* safetensors in and out, and what a file is that is no model. */
 #include <locale.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -322,6 +324,30 @@ static void test_values_too_large_for_half_a_float(void **state) {
     imp_tensors_release(context, &tensors);
 }
 
+/* A disk that is full: with a limit on files' sizes, early in the data and at the last flush. What was there stays. */
+static void test_a_full_disk(void **state) {
+    static float many[20000];
+    const int64_t side[1] = {20000};
+    imp_tensor_source large = {"large", 1, side, many}, small = {"small", 1, shape, numbers};
+    struct rlimit limit;
+    imp_tensors tensors;
+    (void)state;
+    assert_int_equal(write_numbers(context, IMP_F32, numbers), IMP_OK);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){100, limit.rlim_max}), 0);
+    int early = imp_safetensors_write(context, path, &large, 1, IMP_F32, NULL, 0);
+    int late = imp_safetensors_write(context, path, &small, 1, IMP_F32, NULL, 0);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(early, IMP_ERR_IO);
+    assert_int_equal(late, IMP_ERR_IO);
+    assert_memory_equal(imp_error(context), path, strlen(path));
+    assert_int_equal(imp_tensors_read(context, path, &tensors), IMP_OK);
+    assert_int_equal(tensors.count, 2);
+    imp_tensors_release(context, &tensors);
+}
+
 static void test_numbers_in_metadata(void **state) {
     static const char *const wrong[] = {"", "x", "1 2", "nan", "inf", "\"1\"", "1e999", "{}"};
     char text[IMP_NUMBER_LENGTH];
@@ -365,6 +391,7 @@ int main(void) {
         cmocka_unit_test(test_what_is_no_model),
         cmocka_unit_test(test_written_and_read),
         cmocka_unit_test(test_values_too_large_for_half_a_float),
+        cmocka_unit_test(test_a_full_disk),
         cmocka_unit_test(test_numbers_in_metadata),
         cmocka_unit_test(test_every_allocation_may_fail),
     };

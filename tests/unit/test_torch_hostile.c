@@ -14,6 +14,7 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define NAME "hostile.pth"
+#define LONG_PICKLE (17 << 20) /* bytes; 16 << 20 are read */
 #define OPCODES(text) text, sizeof(text) - 1
 
 static imp_context *context;
@@ -260,13 +261,55 @@ static void test_opcodes_out_of_place(void **state) {
         {OPCODES("ctorch._utils\n_rebuild_tensor_v2\n(NNNNtR."), "without a storage"},
         {OPCODES("ccollections\nOrderedDict\nN\x85R."), "not a list of pairs"},
         {OPCODES("ccollections\nOrderedDict\n]N\x61\x85R."), "not a list of pairs"},
+        {OPCODES("(U\7storageNNNNtQ."), "without its kind, key or length"},
+        {OPCODES("(U\7storagectorch\nFloatStorage\nU\1vU\3cpuK\10(U\1vK\7K\2ttQ."),
+         "a part of a storage that lies outside"},
+        {OPCODES("(U\7storagectorch\nFloatStorage\nU\1vU\3cpuK\10(U\1vK\7NttQ."),
+         "a part of a storage that lies outside"},
+        {OPCODES("c__builtin__\nset\n]\x85R."), "holds an object"},
+        {OPCODES("\x8a\1\xff."), "holds a number"},
         {OPCODES("}X\1\0\0\0aNs."), "without tensors"},
     };
     (void)state;
     for (int i = 0; i < COUNT(cases); i++) refuse_opcodes(cases[i].opcodes, cases[i].length, cases[i].words);
 }
 
-/* A download may end anywhere; a byte may be wrong anywhere. The copy is as long as its contents so that a sanitizer sees a step beyond. */
+static void test_names_and_lengths_out_of_bounds(void **state) {
+    tensor_spec tensor = {"a", "FloatStorage", "0", 8, 0, 1, {1}, {1}};
+    bytes pickle = {0}, file = {0};
+    char *filler = calloc(1, LONG_PICKLE);
+    (void)state;
+    assert_non_null(filler);
+    put(&pickle, "}X\3\0\0\0a\0b", 9);
+    pickle_tensor(&pickle, &tensor);
+    put_text(&pickle, "s.");
+    refuse_pickle(&pickle, "name is too long or no text");
+    bytes_free(&pickle);
+    put_text(&pickle, "}X");
+    put_number(&pickle, 300, 4);
+    put(&pickle, filler, 300);
+    pickle_tensor(&pickle, &tensor);
+    put_text(&pickle, "s.");
+    refuse_pickle(&pickle, "name is too long or no text");
+    bytes_free(&pickle);
+    put_text(&pickle, "X");
+    put_number(&pickle, LONG_PICKLE, 4);
+    put(&pickle, filler, LONG_PICKLE);
+    put_text(&pickle, ".");
+    refuse_pickle(&pickle, "longer than the 16777216 bytes");
+    bytes_free(&pickle);
+    pickle_state_dict(&pickle, &tensor, 1, NULL);
+    torch_old(&file, &pickle, NULL, 0);
+    file.length -= 4; /* the list of storages */
+    put_text(&file, "N.");
+    refuse(&file, "no list of storages");
+    bytes_free(&file);
+    bytes_free(&pickle);
+    free(filler);
+}
+
+/* A download may end anywhere; a byte may be wrong anywhere. The copy is as long as its contents, so that a sanitizer sees
+   a step beyond. */
 static void test_cut_and_damaged_everywhere(void **state) {
     (void)state;
     for (int old = 0; old < 2; old++) {
@@ -332,6 +375,7 @@ int main(void) {
         cmocka_unit_test(test_tensors_that_lie),
         cmocka_unit_test(test_storages_that_lie),
         cmocka_unit_test(test_opcodes_out_of_place),
+        cmocka_unit_test(test_names_and_lengths_out_of_bounds),
         cmocka_unit_test(test_cut_and_damaged_everywhere),
         cmocka_unit_test(test_archives_that_are_not_torchs),
     };
