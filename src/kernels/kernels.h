@@ -32,9 +32,9 @@ static inline int imp_blocks(int channels) {
     return (channels + IMP_BLOCK - 1) / IMP_BLOCK;
 }
 
-/* out[o](y, x) = epilogue(bias[o] + sum over i, ky, kx of weights[o][i][ky][kx] * in[i](y * stride + ky - pad_y, x *
-   stride + kx - pad_x)) epilogue: add what is in out (accumulate), then ReLU (relu), then keep only where mask > 0
-   (mask: zero elsewhere). */
+/* out[o](y, x) = epilogue(bias[o] + sum over i, ky, kx of
+                           weights[o][i][ky][kx] * in[i](y * stride + ky - pad_y, x * stride + kx - pad_x))
+   epilogue: add what is in out (accumulate), then ReLU (relu), then keep only where mask > 0 (mask: zero elsewhere). */
 typedef struct imp_convolution {
     imp_view in, out;
     const float *weights;                                  /* packed by pack_weights */
