@@ -1,8 +1,8 @@
-/* What a plan asks of the machine that it runs on: memory, and whole-map primitives. The CPU's is one such table; a GPU's would be one more.
+/* What a plan asks of the machine that it runs on: memory, and whole-map primitives. The CPU's is one such table; a
+ * GPU's would be one more.
  *
- * A primitive works on all pictures of its maps. One that writes a map (does not accumulate) also fills the map's halo, with zeros
- * unless it says otherwise, because the memory of a map was another map's a moment ago.
- */
+ * A primitive works on all pictures of its maps. One that writes a map (does not accumulate) also fills the map's
+ * halo, with zeros unless it says otherwise, because the memory of a map was another map's a moment ago. */
 #ifndef IMP_GRAPH_BACKEND_H
 #define IMP_GRAPH_BACKEND_H
 
@@ -29,13 +29,14 @@ typedef struct imp_backend {
     void (*release)(imp_context *context, float *memory);
     const char *(*name)(const imp_context *context); /* "avx512": how --verbose names the kernels */
 
-    /* Weights of a convolution, kept in the network: bytes that would be added to it, and the weights themselves. transpose: for
-       backward-data; then there is no bias. */
+    /* Weights of a convolution, kept in the network: bytes that would be added to it, and the weights themselves.
+       transpose: for backward-data; then there is no bias. */
     size_t (*missing_weights)(const imp_context *context, const imp_network *network, int layer, int transpose);
     int (*weights)(imp_context *context, const imp_network *network, int layer, int transpose, const float **weights,
                    const float **bias);
 
-    /* Pixels [batch, 3, height, width] to the preprocessed map; its halo is zero or, with replicate, the nearest edge's pixels. */
+    /* Pixels [batch, 3, height, width] to the preprocessed map; its halo is zero or, with replicate, the nearest
+       edge's pixels. */
     void (*load_pixels)(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels,
                         const imp_map *map, int replicate);
     /* The reverse for gradients; with replicate the halo's gradient is added to the edge that it was copied from. */
@@ -51,11 +52,12 @@ typedef struct imp_backend {
     /* out = in, or out += in with accumulate; then times (mask > 0). */
     void (*pass)(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask);
 
-    /* Statistics of each picture: sum [batch, channels], second [batch, channels, channels]; scratch has statistics_scratch floats (0: overflow). */
+    /* Statistics of each picture: sum [batch, channels], second [batch, channels, channels]; scratch has
+       statistics_scratch floats (0: overflow). */
     size_t (*statistics_scratch)(const imp_map *map);
     void (*statistics)(imp_context *context, const imp_map *map, float *scratch, float *sum, float *second);
-    /* gradient (=, or += with accumulate) by_second map + by_sum 1^T, then times (mask > 0), of one picture: maps of batch 1. by_second and
-       by_sum may be NULL, for zeros; scratch has statistics_gradient_scratch floats. */
+    /* gradient (=, or += with accumulate) by_second map + by_sum 1^T, then times (mask > 0), of one picture: maps
+       of batch 1. by_second and by_sum may be NULL, for zeros; scratch has statistics_gradient_scratch floats. */
     size_t (*statistics_gradient_scratch)(const imp_context *context, int channels);
     void (*statistics_gradient)(imp_context *context, const imp_map *map, const float *by_second, const float *by_sum,
                                 float *scratch, const imp_map *gradient, int accumulate, const imp_map *mask);

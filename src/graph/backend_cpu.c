@@ -1,4 +1,5 @@
-/* The CPU backend: cuts whole maps into pieces of blocks and rows for the threads, and gives each piece to the table of kernels. */
+/* The CPU backend: cuts whole maps into pieces of blocks and rows for the threads, and gives each piece to the
+   table of kernels. */
 #include "graph/backend_cpu.h"
 
 #include <string.h>
@@ -6,9 +7,11 @@
 #include "base/thread.h"
 #include "graph/packed.h"
 
-/* Floats of a map that an elementwise piece works on: a quarter of a usual second-level cache, and far more than a hand-out costs. */
+/* Floats of a map that an elementwise piece works on: a quarter of a usual second-level cache, and far more than a
+   hand-out costs. */
 #define PIECE_FLOATS 65536
-/* Output rows of a piece of a convolution where rows are cut: the three input rows around each are shared within the piece. */
+/* Output rows of a piece of a convolution where rows are cut: the three input rows around each are shared within
+   the piece. */
 #define CONVOLUTION_ROWS 16
 /* Rows for each thread from which on a convolution is cut by rows, so that a thread's input stays its own. */
 #define MANY_ROWS 32
@@ -17,7 +20,7 @@ const imp_kernels *imp_cpu_kernels(const imp_context *context) {
     return imp_kernels_get(context->cpu_features);
 }
 
-/* ---- Cutting ------------------------------------------------------------------------------------------------------ */
+/* ---- Cutting ------------------------------------------------------------------------------------------------- */
 
 static int divide_up(int a, int b) {
     return (a + b - 1) / b;
@@ -56,7 +59,8 @@ void imp_cut_run(imp_context *context, const imp_cut *cut) {
     imp_parallel_dynamic(context, items, run_piece, &copy);
 }
 
-/* For work that costs the same everywhere: one block at a time, and an even number of rows so that no pooling window is torn. */
+/* For work that costs the same everywhere: one block at a time, and an even number of rows so that no pooling
+   window is torn. */
 static void run_evenly(imp_context *context, const imp_map *map, imp_piece_work *work, void *job) {
     int rows = (int)(PIECE_FLOATS / 2 / map->view.row) * 2;
     imp_cut cut = {
@@ -72,7 +76,7 @@ static void run_evenly(imp_context *context, const imp_map *map, imp_piece_work 
     imp_cut_run(context, &cut);
 }
 
-/* ---- Halos -------------------------------------------------------------------------------------------------------- */
+/* ---- Halos --------------------------------------------------------------------------------------------------- */
 
 /* Zeros the halo of the piece's blocks beside its rows, and above and below the map where the piece ends there. */
 static void zero_halo(const imp_map *map, const imp_piece *piece) {
@@ -95,7 +99,7 @@ static void zero_halo(const imp_map *map, const imp_piece *piece) {
     }
 }
 
-/* ---- Memory and weights ------------------------------------------------------------------------------------------- */
+/* ---- Memory and weights -------------------------------------------------------------------------------------- */
 
 static float *allocate(imp_context *context, size_t bytes) {
     return imp_allocate(context, bytes);
@@ -123,7 +127,7 @@ static int get_weights(imp_context *context, const imp_network *network, int lay
     return status;
 }
 
-/* ---- Convolution -------------------------------------------------------------------------------------------------- */
+/* ---- Convolution --------------------------------------------------------------------------------------------- */
 
 typedef struct convolution_job {
     const imp_kernels *kernels;
@@ -179,7 +183,7 @@ void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
     imp_cut_run(context, &cut);
 }
 
-/* ---- Pooling ------------------------------------------------------------------------------------------------------ */
+/* ---- Pooling ------------------------------------------------------------------------------------------------- */
 
 typedef struct pool_job {
     const imp_kernels *kernels;
@@ -230,7 +234,7 @@ static void pool_backward(imp_context *context, const imp_map_pool *map, const i
     run_evenly(context, in_gradient, pool_backward_piece, &job);
 }
 
-/* ---- Elementwise -------------------------------------------------------------------------------------------------- */
+/* ---- Elementwise --------------------------------------------------------------------------------------------- */
 
 typedef struct pass_job {
     const imp_kernels *kernels;
@@ -310,7 +314,7 @@ static void scaled_difference(imp_context *context, float weight, const imp_map 
     run_evenly(context, out, scaled_difference_piece, &job);
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* -------------------------------------------------------------------------------------------------------------- */
 
 const imp_backend imp_backend_cpu = {
     .allocate = allocate,

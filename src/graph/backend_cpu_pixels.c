@@ -95,7 +95,8 @@ void imp_cpu_load_pixels(imp_context *context, const imp_preprocessing *preproce
     run_rows(context, map, load_piece, &job);
 }
 
-/* The places along one axis whose gradient belongs to position i: itself, and at an edge the halo that was copied from it. */
+/* The places along one axis whose gradient belongs to position i: itself, and at an edge the halo that was copied
+   from it. */
 static int first_place(int i, int halo) {
     return i == 0 ? -halo : i;
 }

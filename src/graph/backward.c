@@ -1,8 +1,8 @@
 /* Backward: from the gradients by the taps' statistics and maps to the gradient by the pixels.
  *
- * A map's gradient is a sum of contributions: of the nodes that read the map, then of its own tap. The first one writes, the others
- * add, and the last one applies the mask of the ReLU, so that no pass over memory serves the mask alone.
- */
+ * A map's gradient is a sum of contributions: of the nodes that read the map, then of its own tap. The first one
+ * writes, the others add, and the last one applies the mask of the ReLU, so that no pass over memory serves the
+ * mask alone. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -59,7 +59,8 @@ static imp_contribution next_contribution(imp_node *node) {
     return contribution;
 }
 
-/* A picture that has no gradient where others of the batch have one still takes its turn: it adds zeros and is masked. */
+/* A picture that has no gradient where others of the batch have one still takes its turn: it adds zeros and is
+   masked. */
 static void add_nothing(imp_plan *plan, const imp_map *value, const imp_map *gradient, const imp_contribution *how,
                         const imp_map *mask) {
     plan->backend->scaled_difference(plan->context, 0.0f, value, value, gradient, how->accumulate, mask);

@@ -1,4 +1,5 @@
-/* What a compiled plan consists of: nodes in the order in which they run, and the regions of the arena that they use. */
+/* What a compiled plan consists of: nodes in the order in which they run, and the regions of the arena that they
+   use. */
 #ifndef IMP_GRAPH_COMPILED_H
 #define IMP_GRAPH_COMPILED_H
 
@@ -77,7 +78,8 @@ struct imp_plan {
 /* plan.c: count x bytes for the plan, cleared and counted in plan->bytes; NULL with the error set. */
 void *imp_plan_allocate(imp_plan *plan, size_t count, size_t bytes);
 
-/* lowering.c: fills nodes, with shapes and layouts, for options; everything but memory. On failure imp_plan_free ends the plan. */
+/* lowering.c: fills nodes, with shapes and layouts, for options; everything but memory. On failure imp_plan_free
+   ends the plan. */
 int imp_plan_lower(imp_plan *plan);
 
 /* memory.c: fills each node's regions and places them in the arena. */

@@ -1,8 +1,9 @@
-/* Memory by liveness: when each region of the arena is needed, and first-fit placement so that regions never needed at once share memory. */
+/* Memory by liveness: when each region of the arena is needed, and first-fit placement so that regions never needed
+   at once share memory. */
 #include "graph/operation.h"
 
-/* Moments: node i runs forward at i; in backward, which goes from the last node to the first, its tap's gradient is added at
- * tap_moment(i) and its own backward runs at backward_moment(i). */
+/* Moments: node i runs forward at i; in backward, which goes from the last node to the first, its tap's gradient is
+ * added at tap_moment(i) and its own backward runs at backward_moment(i). */
 static int tap_moment(const imp_plan *plan, int node) {
     return plan->node_count + 2 * (plan->node_count - 1 - node);
 }
@@ -122,8 +123,8 @@ static const imp_region *find_conflict(const imp_plan *plan, const imp_region *r
     return NULL;
 }
 
-/* Greedy by size, each at the lowest free offset (Pisarchyk and Lee, arXiv 2001.03288): for a chain of layers that halve the map it is as
-   good as optimal, because small regions fill the holes between large ones. */
+/* Greedy by size, each at the lowest free offset (Pisarchyk and Lee, arXiv 2001.03288): for a chain of layers that
+   halve the map it is as good as optimal, because small regions fill the holes between large ones. */
 static int place_regions(imp_plan *plan) {
     size_t limit = SIZE_MAX / sizeof(float);
     imp_region *region;

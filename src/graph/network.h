@@ -1,5 +1,5 @@
-/* A network: layers as data, and the weights that they use. It never changes once it is complete and may be shared by any number of plans
- * and threads; weights packed for a kernel are kept in it, so that they are packed once. */
+/* A network: layers as data, and the weights that they use. It never changes once it is complete and may be shared
+ * by any number of plans and threads; weights packed for a kernel are kept in it, so that they are packed once. */
 #ifndef IMP_GRAPH_NETWORK_H
 #define IMP_GRAPH_NETWORK_H
 
@@ -33,7 +33,8 @@ typedef struct imp_parameter {
     float *data; /* [out, in, kh, kw] or [out] */
 } imp_parameter;
 
-/* What the network's input layer does to a pixel: channel c = (rgb[order[c]] - mean[c]) * scale[c], rgb on the 0..255 scale. */
+/* What the network's input layer does to a pixel: channel c = (rgb[order[c]] - mean[c]) * scale[c], rgb on the
+   0..255 scale. */
 typedef struct imp_preprocessing {
     const char *name; /* "caffe", "torchvision" */
     int order[3];
@@ -41,8 +42,8 @@ typedef struct imp_preprocessing {
     float feature_scale; /* losses see the feature maps multiplied by this */
 } imp_preprocessing;
 
-/* "caffe": BGR minus (103.939, 116.779, 123.68), feature scale 1/255. "torchvision": RGB / 255 minus mean, over deviation, scale 1.
-   NULL for an unknown name. */
+/* "caffe": BGR minus (103.939, 116.779, 123.68), feature scale 1/255. "torchvision": RGB / 255 minus mean, over
+   deviation, scale 1. NULL for an unknown name. */
 const imp_preprocessing *imp_preprocessing_find(const char *name);
 
 struct imp_packed_weights; /* graph/packed.c */
@@ -58,8 +59,8 @@ typedef struct imp_network {
     struct imp_packed_weights *packed;
 } imp_network;
 
-/* The layer whose output losses see under this name: "conv4_2" and "relu4_2" both mean the map after the ReLU; "pool4" the pooled map.
-   -1 when there is none. */
+/* The layer whose output losses see under this name: "conv4_2" and "relu4_2" both mean the map after the ReLU;
+   "pool4" the pooled map. -1 when there is none. */
 int imp_network_find_tap(const imp_network *network, const char *name);
 
 /* Releases layers, parameters and packed weights, not the struct itself. */

@@ -1,11 +1,13 @@
-/* A plan: a network compiled for one shape, batch and set of taps; forward, losses' statistics, backward to the pixels.
+/* A plan: a network compiled for one shape, batch and set of taps; forward, losses' statistics, backward to the
+ * pixels.
  *
- * Compiling lowers the layers up to the last tap to fused nodes (convolution + bias + ReLU; ReLU mask in backward), gives each tensor its
- * layout (blocked with a halo, kernels/kernels.h), places all of them in one arena by liveness, and asks the backend for the kernels.
+ * Compiling lowers the layers up to the last tap to fused nodes (convolution + bias + ReLU; ReLU mask in backward),
+ * gives each tensor its layout (blocked with a halo, kernels/kernels.h), places all of them in one arena by
+ * liveness, and asks the backend for the kernels.
  *
- * Losses are statistics: a tap yields sums that add over strips, tiles and pictures of a batch. style/ maps them to a loss and to a gradient
- * by statistic, and backward brings that into the feature map. A tap that is used as a map (content) is compared with a kept target.
- */
+ * Losses are statistics: a tap yields sums that add over strips, tiles and pictures of a batch. style/ maps them to
+ * a loss and to a gradient by statistic, and backward brings that into the feature map. A tap that is used as a map
+ * (content) is compared with a kept target. */
 #ifndef IMP_GRAPH_PLAN_H
 #define IMP_GRAPH_PLAN_H
 
@@ -55,9 +57,10 @@ typedef struct imp_tap_gradient {
     const imp_map_target *target;
 } imp_tap_gradient;
 
-/* The memory that a plan of these options takes, in bytes, and its floating-point operations for one forward (and, with
-   options->backward, one backward) pass, without making it. bytes includes the packed weights it would add to the network.
-   IMP_ERR_ARGUMENT: a picture too small for the network's pools up to the last tap, a size out of range. */
+/* The memory that a plan of these options takes, in bytes, and its floating-point operations for one forward (and,
+   with options->backward, one backward) pass, without making it. bytes includes the packed weights it would add to
+   the network. IMP_ERR_ARGUMENT: a picture too small for the network's pools up to the last tap, a size out of
+   range. */
 int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes,
                      double *operations);
 
@@ -67,25 +70,29 @@ void imp_plan_free(imp_plan *plan);
 /* pixels: [batch, 3, height, width] floats, RGB planes, 0..255. Never fails. */
 int imp_plan_forward(imp_plan *plan, const float *pixels);
 
-/* After forward. tap: index into options->taps. Valid until the next forward, over a backward too; all zero for a tap without
-   IMP_TAP_STATISTICS. A NaN or infinity in the pixels or on the way shows in the sums. */
+/* After forward. tap: index into options->taps. Valid until the next forward, over a backward too; all zero for a
+   tap without IMP_TAP_STATISTICS. A NaN on the way shows in the sums. */
 imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture);
 
-/* A copy of a tap's map, to be a target. Like the next two it needs IMP_TAP_MAP and a forward pass before it; the map stays until the next. */
+/* A copy of a tap's map, to be a target. Like the next two it needs IMP_TAP_MAP and a forward pass before it; the
+   map stays until the next. */
 int imp_plan_copy_map(imp_plan *plan, int tap, imp_map_target **target);
 
-/* Sum of (F - target)^2 over one picture, and over how many values. NaN with the error set for a target of another shape or batch. */
+/* Sum of (F - target)^2 over one picture, and over how many values. NaN with the error set for a target of another
+   shape or batch. */
 double imp_plan_map_loss(imp_plan *plan, int tap, int picture, const imp_map_target *target, double *values);
 
 /* The map as plain [channels, height, width] floats, for tests and tools; out holds imp_plan_tap_shape's product. */
 void imp_plan_tap_shape(const imp_plan *plan, int tap, int *channels, int *height, int *width);
 void imp_plan_read_map(const imp_plan *plan, int tap, int picture, float *out);
 
-/* gradients: [tap_count * batch], picture fastest; all zero where a tap of a picture has none. pixel_gradient: [batch, 3, height, width],
-   written. Once after each forward, whose maps it overwrites. IMP_ERR_ARGUMENT for a target of another shape. */
+/* gradients: [tap_count * batch], picture fastest; all zero where a tap of a picture has none. pixel_gradient:
+   [batch, 3, height, width], written. Once after each forward, whose maps it overwrites. IMP_ERR_ARGUMENT for a
+   target of another shape. */
 int imp_plan_backward(imp_plan *plan, const imp_tap_gradient *gradients, float *pixel_gradient);
 
-/* What ran, for --verbose, summed over all calls so far: forward's nodes in their order, then backward's. Returns 0 past the last. */
+/* What ran, for --verbose, summed over all calls so far: forward's nodes in their order, then backward's. Returns 0
+   past the last. */
 int imp_plan_profile(const imp_plan *plan, int index, imp_node_profile *profile);
 
 #endif

@@ -1,4 +1,5 @@
-/* Whole plans against the naive engine and against finite differences: every operation, every kind of tap, odd shapes, batches. */
+/* Whole plans against the naive engine and against finite differences: every operation, every kind of tap, odd
+   shapes, batches. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,8 +74,8 @@ static const fixture_case cases[] = {
     {"kernels, batch, replicate", NETWORK(kernels, kernels_taps), 3, 6, 5, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE},
 };
 
-/* The plan computes in float. A value is a sum of some 300 products whose roundings of 6e-8 add up like a random walk, to about 1e-6, and
-   passes through at most 4 layers; statistics and gradients have one such sum more. */
+/* The plan computes in float. A value is a sum of some 300 products whose roundings of 6e-8 add up like a random
+   walk, to about 1e-6, and passes through at most 4 layers; statistics and gradients have one such sum more. */
 #define TOLERANCE 5e-5
 
 static void compare(const char *what, const fixture_case *at, int tap, const float *values, const double *expected,
@@ -135,8 +136,9 @@ static double dot(const float *a, const float *b, size_t count) {
     return sum;
 }
 
-/* The loss is piecewise quadratic, so a central difference is exact as long as no ReLU and no maximum changes sides; at this step, a
-   2,500,000th of the pixels' range, hardly any does. What is left is the plan's own rounding. */
+/* The loss is piecewise quadratic, so a central difference is exact as long as no ReLU and no maximum changes
+   sides; at this step, a 2,500,000th of the pixels' range, hardly any does. What is left is the plan's own
+   rounding. */
 static void compare_with_differences(fixture *made, const fixture_case *at, const float *gradient) {
     const double step = 1e-4;
     float *direction = naive_allocate(made->pixel_count, sizeof *direction);
@@ -201,7 +203,8 @@ static void test_vgg19(void **state) {
     imp_context_free(context);
 }
 
-/* Terms may be missing: at a tap, or for one picture of the batch. Each combination is compared, the one without any term too. */
+/* Terms may be missing: at a tap, or for one picture of the batch. Each combination is compared, the one without
+   any term too. */
 static void test_missing_terms(void **state) {
     imp_context *context = fixture_context(1, NULL);
     const fixture_case *at = &cases[9];

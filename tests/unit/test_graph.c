@@ -1,4 +1,5 @@
-/* Networks and plans: names, memory, threads, errors. That their numbers are right is tested in gradients/test_plan.c. */
+/* Networks and plans: names, memory, threads, errors. That their numbers are right is tested in
+   gradients/test_plan.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +55,7 @@ static void test_names(void **state) {
     assert_null(imp_preprocessing_find("imagenet"));
 }
 
-/* ---- Threads ------------------------------------------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------------------------------------------- */
 
 /* All that a plan computes, one after the other, for comparison bit by bit. */
 static float *results(fixture *made, size_t *count) {
@@ -141,6 +142,24 @@ static void test_same_bits_again(void **state) {
     imp_context_free(context);
 }
 
+/* One pixel that is no number: who watches the statistics sees it, in its picture and in no other. */
+static void test_nan_shows(void **state) {
+    imp_context *context = fixture_context(2, NULL);
+    fixture made;
+
+    (void)state;
+    fixture_make(&made, context, &small, 1);
+    made.pixels[5] = NAN;
+    assert_int_equal(imp_plan_forward(made.plan, made.pixels), IMP_OK);
+    for (int tap = 0; tap < COUNT(taps); tap++) {
+        assert_true(isnan(imp_plan_statistics(made.plan, tap, 0).sum[0]));
+        assert_true(isnan(imp_plan_statistics(made.plan, tap, 0).second[0]));
+        assert_false(isnan(imp_plan_statistics(made.plan, tap, 1).sum[0]));
+    }
+    fixture_free(&made);
+    imp_context_free(context);
+}
+
 /* A tapped map stays to the end of a forward pass that keeps nothing else, and over a backward pass. */
 static void test_kept_maps(void **state) {
     imp_context *context = fixture_context(2, NULL);
@@ -218,7 +237,7 @@ static void test_shared_network(void **state) {
     imp_context_free(context);
 }
 
-/* ---- Memory -------------------------------------------------------------------------------------------------------- */
+/* ---- Memory -------------------------------------------------------------------------------------------------- */
 
 static size_t live_bytes;
 
@@ -303,8 +322,9 @@ static void test_measure(void **state) {
     assert_int_equal(live_bytes, 0);
 }
 
-/* Backward needs the maps that masks, maxima and taps read: of VGG19 with a quarter of its channels 72.5 floats a pixel. Gradients must fit
-   into what is dead by then; halos, statistics and the scratch may add 5 %. Forward alone needs two maps of 16 channels, or less. */
+/* Backward needs the maps that masks, maxima and taps read: of VGG19 with a quarter of its channels 72.5 floats a
+   pixel. Gradients must fit into what is dead by then; halos, statistics and the scratch may add 5 %. Forward alone
+   needs two maps of 16 channels, or less. */
 static void test_arena_is_tight(void **state) {
     imp_context *context = counting_context();
     imp_plan_options options = {.batch = 1,
@@ -373,7 +393,7 @@ static void test_every_allocation_fails(void **state) {
     imp_context_free(context);
 }
 
-/* ---- Profile ------------------------------------------------------------------------------------------------------- */
+/* ---- Profile ------------------------------------------------------------------------------------------------- */
 
 static void test_profile(void **state) {
     static const struct {
@@ -413,10 +433,15 @@ static void test_profile(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),           cmocka_unit_test(test_same_bits_for_any_threads),
-        cmocka_unit_test(test_same_bits_again), cmocka_unit_test(test_kept_maps),
-        cmocka_unit_test(test_shared_network),  cmocka_unit_test(test_measure),
-        cmocka_unit_test(test_arena_is_tight),  cmocka_unit_test(test_every_allocation_fails),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_same_bits_for_any_threads),
+        cmocka_unit_test(test_same_bits_again),
+        cmocka_unit_test(test_nan_shows),
+        cmocka_unit_test(test_kept_maps),
+        cmocka_unit_test(test_shared_network),
+        cmocka_unit_test(test_measure),
+        cmocka_unit_test(test_arena_is_tight),
+        cmocka_unit_test(test_every_allocation_fails),
         cmocka_unit_test(test_profile),
     };
 
