@@ -131,8 +131,10 @@ static void values_are_the_definitions(void **state) {
         assert_int_equal(imp_style_target_add(target, &b, 1), IMP_OK);
         assert_int_equal(imp_style_target_finish(target), IMP_OK);
         double value = evaluate(target, now, by_second, by_sum);
-        /* Statistics are f32 (6e-8), and differences of them lose a digit. */
-        assert_true(fabs(value - expected[k].value) < 2e-6 * expected[k].value);
+        /* Statistics are f32 (6e-8), and differences of them lose a digit; the Wasserstein distance is one of traces
+           some twenty-five times its size. */
+        double tolerance = strcmp(expected[k].name, "wasserstein") == 0 ? 1e-5 : 1e-6;
+        assert_true(fabs(value - expected[k].value) < tolerance * expected[k].value);
         imp_style_target_free(target);
     }
     assert_null(imp_style_loss_at((int)(sizeof expected / sizeof expected[0])));
