@@ -45,7 +45,8 @@ static int create_optimizer(imp_descent *descent, const imp_descent *previous) {
     if (settings->optimizer != IMP_OPTIMIZER_ADAM) {
         imp_lbfgs_options options = {.history = preset->history,
                                      .line_search = settings->optimizer == IMP_OPTIMIZER_LBFGS_LINE_SEARCH,
-                                     .learning_rate = settings->learning_rate};
+                                     .learning_rate = settings->learning_rate,
+                                     .first_step = preset->first_step};
         return imp_lbfgs_create(descent->context, descent->count, &options, &descent->lbfgs);
     }
     /* A preset for L-BFGS has no betas: Adam's usual ones. */
@@ -116,7 +117,7 @@ int imp_descent_step(imp_descent *descent, int iteration, float *planes, double 
 }
 
 const float *imp_descent_last_good(const imp_descent *descent) {
-    return descent->good;
+    return isfinite(descent->good_loss) ? descent->good : NULL;
 }
 
 const float *imp_descent_picture(const imp_descent *descent, const float *planes) {

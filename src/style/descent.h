@@ -21,7 +21,7 @@ int imp_descent_step(imp_descent *descent, int iteration, float *planes, double 
    evaluated point of L-BFGS, else planes. Valid until the next step; never NULL. */
 const float *imp_descent_picture(const imp_descent *descent, const float *planes);
 
-/* The last good point, to go back to after a loss that was not finite: as imp_descent_picture, but never planes after a bad step. */
+/* The last point whose loss was finite (of L-BFGS: the best one), to go back to; NULL when there was none. */
 const float *imp_descent_last_good(const imp_descent *descent);
 
 void imp_descent_free(imp_descent *descent);

@@ -279,7 +279,7 @@ static int advance_scale(imp_painting *painting) {
 /* Puts the picture back to the last good one and says what to do. */
 static int fail_numeric(imp_painting *painting) {
     const imp_scale *scale = current(painting);
-    if (painting->iteration > 0)
+    if (painting->descent && imp_descent_last_good(painting->descent))
         memcpy(painting->planes, imp_descent_last_good(painting->descent), plane_floats(scale) * sizeof(float));
     painting->failed = 1;
     return imp_fail(painting->context, IMP_ERR_NUMERIC,
@@ -332,6 +332,13 @@ int imp_paint_losses(imp_painting *painting, imp_progress *progress, float *grad
     return IMP_OK;
 }
 
+/* An infinite gradient beside a finite loss shows only in the pixels that it moved. */
+static int all_finite(const float *planes, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(planes[i])) return 0;
+    return 1;
+}
+
 /* After an evaluation: one step of the optimiser, and whether the scale or the whole is over. */
 static int step_optimizer(imp_painting *painting, const imp_losses *losses) {
     int finite = isfinite(losses->total);
@@ -339,7 +346,8 @@ static int step_optimizer(imp_painting *painting, const imp_losses *losses) {
     if (painting->bad_steps > MAX_BAD_STEPS) return fail_numeric(painting);
     int status =
         imp_descent_step(painting->descent, painting->iteration, painting->planes, losses->total, painting->gradient);
-    if (status == IMP_ERR_NUMERIC) return fail_numeric(painting);
+    if (status == IMP_ERR_NUMERIC || (!status && !all_finite(painting->planes, plane_floats(current(painting)))))
+        return fail_numeric(painting);
     if (status) return status;
     painting->iteration++;
     painting->scale_iteration++;
