@@ -20,6 +20,7 @@ typedef struct imp_preset {
     int learning_rate_step; /* iterations after which the rate is multiplied by learning_rate_decay; 0: never       */
     double learning_rate_decay;
     int history;      /* pairs of L-BFGS                                                                        */
+    double first_step;    /* of L-BFGS, in pixel values; 0: PyTorch's rule, which depends on the loss's scale       */
     int project;      /* 1: pixels are put back into 0..255 after every step                                    */
     double averaging; /* decay of the exponential average of iterates that is the result; 0: the last iterate   */
 
