@@ -5,14 +5,7 @@ import time
 
 import pytest
 
-from support import Picture, halves_to_floats, painted, pattern, read_png, refused, run, vgg19_tensors, write_png, write_safetensors
-
-FEW = ["--iterations", "3", "--size", "32"]
-
-
-def optimize(folder, *more, photo="photo.png", style="style.png", output="out.png", few=FEW, **kinds):
-    painted("optimize", photo, "--style", style, "-o", output, *few, *more, folder=folder, **kinds)
-    return read_png(folder / output) if output.endswith(".png") else None
+from support import FEW, Picture, optimize, painted, pattern, read_png, write_png
 
 
 def start_picture(folder, *more, **kinds):
@@ -33,38 +26,6 @@ def test_size(folder, options, size):
     assert (picture.width, picture.height) == size and picture.channels == 3 and picture.depth == 8
 
 
-@pytest.mark.parametrize("size,preset", [((33, 47), "default"), ((17, 64), "default"), ((64, 19), "classic"),
-                                         ((49, 49), "classic"), ((31, 45), "crowsonkb")])
-def test_odd_sizes(folder, size, preset):
-    write_png(folder / "odd.png", *size)
-    picture = optimize(folder, "--preset", preset, photo="odd.png", few=["--iterations", "3"])
-    assert (picture.width, picture.height) == size
-
-
-def ends_well(folder, *arguments):
-    """A finite picture, or one line that says why not, without a picture or with the last good one."""
-    result = run("optimize", *arguments, "-o", "out.png", folder=folder)
-    if result.code == 0:
-        assert result.err == ""
-        read_png(folder / "out.png")
-    else:
-        assert result.code in (1, 2) and len(result.err.splitlines()) == 1 and result.err.startswith("impasto: ")
-    return result
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 64), (64, 1), (3, 5), (16, 2)])
-def test_tiny_photos(folder, size):
-    write_png(folder / "tiny.png", *size)
-    ends_well(folder, "tiny.png", "--style", "style.png", "--iterations", "2")
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 90), (200, 2), (7, 7), (150, 100)])
-@pytest.mark.parametrize("preset", ["default", "crowsonkb"])
-def test_styles_of_any_size(folder, size, preset):
-    write_png(folder / "odd.png", *size)
-    optimize(folder, "--preset", preset, style="odd.png")
-
-
 # ---- kinds of pictures ------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -72,14 +33,6 @@ def test_styles_of_any_size(folder, size, preset):
 def test_kinds_of_png(folder, channels, depth):
     write_png(folder / "kind.png", 32, 24, channels=channels, depth=depth)
     assert optimize(folder, photo="kind.png", style="kind.png", few=["--iterations", "2"]).channels == 3
-
-
-@pytest.mark.parametrize("value,loss", [(0, "gram"), (128, "gram"), (255, "gram"), (128, "wasserstein")])
-def test_constant_pictures(folder, value, loss):
-    write_png(folder / "flat.png", 32, 32, [value] * 32 * 32 * 3)
-    optimize(folder, "--style-loss", loss, photo="flat.png")
-    optimize(folder, "--style-loss", loss, style="flat.png")
-    optimize(folder, "--style-loss", loss, "--keep-colors", "before", photo="flat.png", style="flat.png")
 
 
 def test_start_picture_is_the_photo(folder):
@@ -151,13 +104,6 @@ def test_options(folder, options):
     optimize(folder, *options)
 
 
-def test_every_style_loss(folder):
-    names = run("optimize", "--style-loss", "no such loss").err.split("choose one of ")[1].strip().split(", ")
-    assert {"gram", "wasserstein"} <= set(names)
-    plain = {name: optimize(folder, "--style-loss", name).samples for name in names}
-    assert len(set(map(tuple, plain.values()))) == len(names)  # each of them is another loss
-
-
 def test_painting_comes_nearer_to_the_style(folder):
     def last(*more):
         result = painted("optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--json", "--preset", "classic",
@@ -166,44 +112,6 @@ def test_painting_comes_nearer_to_the_style(folder):
 
     losses = [event["total_loss"] for event in last("--iterations", "12")]
     assert losses[-1] < 0.7 * losses[0]  # Adam's first dozen steps of 2.0 take away more than that on any picture
-
-
-@pytest.mark.parametrize("options", [
-    ["--style-weight", "1e12"], ["--content-weight", "1e12"], ["--tv-weight", "1e12"], ["--style-weight", "0"],
-    ["--content-weight", "0"], ["--content-weight", "0", "--style-weight", "0"], ["--style-weight", "1e-30"],
-    ["--style-weight", "1e12", "--optimizer", "lbfgs-linesearch"], ["--style-weight", "1e12", "--style-loss", "wasserstein"],
-    ["--learning-rate", "255", "--optimizer", "adam"], ["--learning-rate", "1e-30", "--optimizer", "adam"],
-])
-def test_extreme_weights(folder, options):
-    ends_well(folder, "photo.png", "--style", "style.png", "--iterations", "5", "--size", "32", *options)
-
-
-@pytest.fixture(scope="module")
-def large_model(tmp_path_factory):
-    """A model whose conv5_1 gives features near the largest float, so that only a copy of the photo has a finite loss."""
-    folder, tensors = tmp_path_factory.mktemp("large"), vgg19_tensors()
-    at = next(i for i, tensor in enumerate(tensors) if tensor[0] == "features.28.weight")
-    name, _, shape, data = tensors[at]
-    tensors[at] = (name, "F32", shape, halves_to_floats(data, 1e36).tobytes())
-    write_safetensors(folder / "weights.safetensors", tensors)
-    painted("model", "import", str(folder / "weights.safetensors"), "-o", str(folder / "large.safetensors"), folder=folder)
-    return str(folder / "large.safetensors")
-
-
-def test_a_loss_that_becomes_infinite(folder, large_model):
-    result = run("optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--preset", "classic", "--learning-rate", "1",
-                 "--style-layers", "conv1_1", "--content-layers", "conv5_1", "--json", "--model", large_model, folder=folder)
-    assert result.code == 1 and len(result.err.splitlines()) == 1
-    assert result.err.startswith("impasto: the loss") and "learning rate" in result.err and "out.png" in result.err
-    *_, last, error = result.events()
-    assert last["event"] == "progress" and error["event"] == "error" and error["message"] in result.err
-    # What is written is finite, and no further from the photo than so many steps of one lead.
-    assert read_png(folder / "out.png").difference(pattern(48, 36, seed=1)) <= last["iteration"] + 0.5
-
-
-def test_a_loss_that_is_infinite_from_the_start(folder, large_model):
-    refused("optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--style-layers", "conv5_1", "--quiet", "--model",
-            large_model, folder=folder, mentions="finite")
 
 
 def test_weights_of_styles(folder):
@@ -273,16 +181,6 @@ def test_seed(folder):
     first = optimize(folder, *noise, "1").samples
     assert first == optimize(folder, *noise, "1").samples
     assert first != optimize(folder, *noise, "2").samples
-
-
-@pytest.mark.parametrize("preset", ["default", "classic", "crowsonkb"])
-def test_any_number_of_threads_gives_the_same_bytes(folder, preset):
-    write_png(folder / "odd.png", 45, 37)
-    pictures = []
-    for threads in ["1", "2", "3"]:
-        optimize(folder, "--preset", preset, "--threads", threads, photo="odd.png", few=["--iterations", "4"])
-        pictures.append((folder / "out.png").read_bytes())
-    assert pictures[0] == pictures[1] == pictures[2]
 
 
 # ---- time ------------------------------------------------------------------------------------------------------------------------
