@@ -203,35 +203,41 @@ static int add_styles(imp_painting *painting) {
     return status;
 }
 
-/* Makes the criterion and descent of the current scale, unless they are there. */
-static int prepare_scale(imp_painting *painting) {
-    if (painting->criterion) return IMP_OK;
-    imp_context *context = painting->context;
-    const imp_scale *scale = current(painting);
-    float *photo = NULL;
-    imp_descent *descent = NULL;
-    painting->gradient = imp_allocate(context, plane_floats(scale) * sizeof(float));
-    if (!painting->gradient) return IMP_ERR_MEMORY;
-    int status =
-        imp_descent_create(context, &painting->settings, scale->width, scale->height, painting->descent, &descent);
-    if (!status) {
-        imp_descent_free(painting->descent);
-        painting->descent = descent;
-        status = imp_criterion_create(context, painting->network, &painting->settings, scale->width, scale->height,
-                                      &painting->criterion);
-    }
-    if (!status) status = add_styles(painting);
-    if (!status) status = photo_at(painting, scale, &photo);
-    if (!status) status = imp_criterion_set_content(painting->criterion, photo);
-    imp_release(context, photo);
-    return status;
-}
-
 static void release_criterion(imp_painting *painting) {
     imp_criterion_free(painting->criterion);
     imp_release(painting->context, painting->gradient);
     painting->criterion = NULL;
     painting->gradient = NULL;
+}
+
+static int create_criterion(imp_painting *painting) {
+    const imp_scale *scale = current(painting);
+    float *photo = NULL;
+    int status = imp_criterion_create(painting->context, painting->network, &painting->settings, scale->width,
+                                      scale->height, &painting->criterion);
+    if (!status) status = add_styles(painting);
+    if (!status) status = photo_at(painting, scale, &photo);
+    if (!status) status = imp_criterion_set_content(painting->criterion, photo);
+    imp_release(painting->context, photo);
+    return status;
+}
+
+/* Makes the criterion and descent of the current scale, unless they are there. */
+static int prepare_scale(imp_painting *painting) {
+    if (painting->criterion) return IMP_OK;
+    const imp_scale *scale = current(painting);
+    imp_descent *descent = NULL;
+    painting->gradient = imp_allocate(painting->context, plane_floats(scale) * sizeof(float));
+    if (!painting->gradient) return IMP_ERR_MEMORY;
+    int status = imp_descent_create(painting->context, &painting->settings, scale->width, scale->height,
+                                    painting->descent, &descent);
+    if (!status) {
+        imp_descent_free(painting->descent);
+        painting->descent = descent;
+        status = create_criterion(painting);
+    }
+    if (status) release_criterion(painting); /* half a criterion must not pass for one in the next call */
+    return status;
 }
 
 /* The share of the whole work that lies before the end of `iterations` on a scale; pixels times iterations is work. */
