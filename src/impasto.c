@@ -1,36 +1,11 @@
-/* The public interface of paintings: the caller's structs checked, then style/painting.h. What the other folders offer to the public
- * (contexts, models, images) stands where it is made. */
+/* The public interface of paintings: the caller's structs checked, then style/painting.h. What the other folders offer to
+ * the public (contexts, models, images) stands where it is made. */
 #include "impasto.h"
 
-#include <string.h>
-
 #include "base/image.h"
+#include "base/structs.h"
 #include "style/losses.h"
 #include "style/painting.h"
-
-/* Structs of later versions may be longer and of earlier ones shorter; what lies under this is no struct of ours. */
-#define LEAST_STRUCT_SIZE sizeof(size_t)
-
-/* Copies what a caller's struct has of ours over the defaults. */
-static int read_struct(imp_context *context, const void *given, void *ours, size_t our_size, const char *what) {
-    size_t size;
-    memcpy(&size, given, sizeof size);
-    if (size <= LEAST_STRUCT_SIZE || size > 65536)
-        return imp_fail(context, IMP_ERR_ARGUMENT,
-                        "%s: its size field is %zu; set it to sizeof, or fill it with its _default function", what,
-                        size);
-    memcpy(ours, given, size < our_size ? size : our_size);
-    memcpy(ours, &our_size, sizeof our_size);
-    return IMP_OK;
-}
-
-/* Copies ours into a caller's struct as far as that goes, keeping its size field. */
-static void write_struct(const void *ours, size_t our_size, void *given) {
-    size_t size;
-    memcpy(&size, given, sizeof size);
-    memcpy(given, ours, size < our_size ? size : our_size);
-    memcpy(given, &size, sizeof size);
-}
 
 int imp_painting_create(imp_context *context, const imp_model *model, const imp_image *photo,
                         const imp_painting_options *options, imp_painting **painting) {
@@ -40,7 +15,7 @@ int imp_painting_create(imp_context *context, const imp_model *model, const imp_
     if (!painting || !model || !photo)
         return imp_fail(context, IMP_ERR_ARGUMENT, "imp_painting_create: model, photo or painting is NULL");
     imp_painting_options_default(&complete);
-    int status = options ? read_struct(context, options, &complete, sizeof complete, "painting options") : IMP_OK;
+    int status = options ? imp_struct_read(context, options, &complete, sizeof complete, "painting options") : IMP_OK;
     if (!status) status = imp_image_check(context, photo, "photo");
     if (!status && complete.start_image) status = imp_image_check(context, complete.start_image, "start image");
     return status ? status : imp_paint_create(context, model, photo, &complete, painting);
@@ -54,37 +29,36 @@ int imp_painting_add_style(imp_painting *painting, const imp_image *style, doubl
 }
 
 int imp_painting_estimate(imp_painting *painting, imp_estimate *estimate) {
-    imp_estimate ours = {.size = sizeof ours};
+    imp_estimate ours;
     if (!painting) return IMP_ERR_ARGUMENT;
-    if (!estimate)
-        return imp_fail(imp_paint_context(painting), IMP_ERR_ARGUMENT, "imp_painting_estimate: estimate is NULL");
-    int status = read_struct(imp_paint_context(painting), estimate, &ours, sizeof ours, "estimate");
+    int status = imp_struct_check(imp_paint_context(painting), estimate, "estimate");
     if (!status) status = imp_paint_estimate(painting, &ours);
-    if (!status) write_struct(&ours, sizeof ours, estimate);
+    if (!status) imp_struct_write(estimate, &ours, sizeof ours);
     return status;
 }
 
 int imp_painting_step(imp_painting *painting, imp_progress *progress) {
-    imp_progress ours = {.size = sizeof ours};
+    imp_progress ours;
     if (!painting) return IMP_ERR_ARGUMENT;
-    int status = progress ? read_struct(imp_paint_context(painting), progress, &ours, sizeof ours, "progress") : IMP_OK;
+    int status = progress ? imp_struct_check(imp_paint_context(painting), progress, "progress") : IMP_OK;
     if (!status) status = imp_paint_step(painting, &ours);
-    if (!status && progress) write_struct(&ours, sizeof ours, progress);
+    if (!status && progress) imp_struct_write(progress, &ours, sizeof ours);
     return status;
 }
 
 int imp_painting_losses(imp_painting *painting, imp_progress *losses, float *gradient) {
-    imp_progress ours = {.size = sizeof ours};
+    imp_progress ours;
     if (!painting) return IMP_ERR_ARGUMENT;
-    int status = losses ? read_struct(imp_paint_context(painting), losses, &ours, sizeof ours, "losses") : IMP_OK;
+    int status = losses ? imp_struct_check(imp_paint_context(painting), losses, "losses") : IMP_OK;
     if (!status) status = imp_paint_losses(painting, &ours, gradient);
-    if (!status && losses) write_struct(&ours, sizeof ours, losses);
+    if (!status && losses) imp_struct_write(losses, &ours, sizeof ours);
     return status;
 }
 
 int imp_painting_image(imp_painting *painting, imp_depth depth, imp_image *out) {
     if (!painting) return IMP_ERR_ARGUMENT;
     if (!out) return imp_fail(imp_paint_context(painting), IMP_ERR_ARGUMENT, "imp_painting_image: out is NULL");
+    *out = (imp_image){.size = sizeof *out};
     if (depth != IMP_DEPTH_8 && depth != IMP_DEPTH_16 && depth != IMP_DEPTH_F32)
         return imp_fail(imp_paint_context(painting), IMP_ERR_ARGUMENT, "imp_painting_image: depth is %d, not 1, 2 or 4",
                         (int)depth);
@@ -92,11 +66,11 @@ int imp_painting_image(imp_painting *painting, imp_depth depth, imp_image *out) 
 }
 
 int imp_painting_profile(const imp_painting *painting, int index, imp_node_profile *profile) {
-    imp_node_profile ours = {.size = sizeof ours};
-    if (!painting || !profile) return IMP_ERR_ARGUMENT;
-    int status = read_struct(imp_paint_context(painting), profile, &ours, sizeof ours, "profile");
+    imp_node_profile ours;
+    if (!painting) return IMP_ERR_ARGUMENT;
+    int status = imp_struct_check(imp_paint_context(painting), profile, "profile");
     if (!status) status = imp_paint_profile(painting, index, &ours);
-    if (!status) write_struct(&ours, sizeof ours, profile);
+    if (!status) imp_struct_write(profile, &ours, sizeof ours);
     return status;
 }
 

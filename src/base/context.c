@@ -6,10 +6,10 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/structs.h"
 #include "base/thread.h"
 
-#define MAX_THREADS                                                                                          \
-    256 /* as impasto.h promises                                                              */
+#define MAX_THREADS 256 /* as impasto.h promises */
 
 #define TEXT_OF(number) #number
 #define VERSION_TEXT(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
@@ -55,26 +55,6 @@ static void default_release(void *user, void *memory) {
     free(memory);
 }
 
-int imp_options_read(void *options, size_t bytes, const void *given) {
-    size_t size;
-    if (!given) return 1;
-    memcpy(&size, given, sizeof size);
-    if (size < sizeof size) return 0;
-    memcpy(options, given, size < bytes ? size : bytes);
-    memcpy(options, &bytes, sizeof bytes);
-    return 1;
-}
-
-int imp_report_write(void *given, const void *report, size_t bytes) {
-    size_t size;
-    if (!given) return 0;
-    memcpy(&size, given, sizeof size);
-    if (size < sizeof size) return 0;
-    memcpy(given, report, size < bytes ? size : bytes);
-    memcpy(given, &size, sizeof size);
-    return 1;
-}
-
 void imp_context_options_default(imp_context_options *options) {
     if (options) *options = (imp_context_options){.size = sizeof *options};
 }
@@ -108,7 +88,7 @@ int imp_context_create(const imp_context_options *options, imp_context **context
     if (!context) return IMP_ERR_ARGUMENT;
     *context = NULL;
     imp_context_options_default(&own);
-    if (!imp_options_read(&own, sizeof own, options)) return IMP_ERR_ARGUMENT;
+    if (options && imp_struct_read(NULL, options, &own, sizeof own, "context options")) return IMP_ERR_ARGUMENT;
     if (!complete_options(&own, &cpu_features)) return IMP_ERR_ARGUMENT;
 
     made = own.allocate(own.user, sizeof *made);
@@ -135,14 +115,14 @@ void imp_context_free(imp_context *context) {
 }
 
 int imp_context_get_info(const imp_context *context, imp_context_info *info) {
-    imp_context_info report;
-    if (!context) return IMP_ERR_ARGUMENT;
-    report = (imp_context_info){
-        .size = sizeof report,
+    imp_context_info ours;
+    if (!context || imp_struct_check(NULL, info, "context info")) return IMP_ERR_ARGUMENT;
+    ours = (imp_context_info){
         .instruction_set = context->options.instruction_set,
         .threads = context->options.threads,
         .memory_now = atomic_load_explicit(&context->memory_now, memory_order_relaxed),
         .memory_peak = atomic_load_explicit(&context->memory_peak, memory_order_relaxed),
     };
-    return imp_report_write(info, &report, sizeof report) ? IMP_OK : IMP_ERR_ARGUMENT;
+    imp_struct_write(info, &ours, sizeof ours);
+    return IMP_OK;
 }

@@ -9,10 +9,8 @@
 
 struct imp_thread_pool;
 
-#define IMP_ERROR_LENGTH                                                                                     \
-    512 /* bytes of the last error, its end included; longer words are cut                     */
-#define IMP_ALIGNMENT                                                                                        \
-    64 /* of all memory: a cache line and a 512-bit vector                                    */
+#define IMP_ERROR_LENGTH 512 /* bytes of the last error, its end included; longer words are cut */
+#define IMP_ALIGNMENT 64     /* of all memory: a cache line and a 512-bit vector */
 
 struct imp_context {
     imp_context_options options; /* as given, with the defaults filled in */
@@ -29,19 +27,8 @@ struct imp_context {
 int imp_fail(imp_context *context, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts words before the last error ("vgg19.pth: " + error), keeping status. Returns status. */
-int imp_fail_prefix(imp_context *context, int status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+int imp_fail_prefix(imp_context *context, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-void imp_log(imp_context *context, imp_log_level level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* Copies a struct of the caller's that begins with its size over `options`, which holds the defaults and has
-   `bytes` bytes; fields that an older caller does not have keep their defaults. given may be NULL. 0 when the
-   size cannot be right. */
-int imp_options_read(void *options, size_t bytes, const void *given);
-
-/* Copies `report` into a struct of the caller's that begins with its size, as far as that has room. 0 when
-   given is NULL or its size cannot be right. */
-int imp_report_write(void *given, const void *report, size_t bytes);
+void imp_log(imp_context *context, imp_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

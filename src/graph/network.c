@@ -29,6 +29,13 @@ const imp_preprocessing *imp_preprocessing_find(const char *name) {
     return NULL;
 }
 
+size_t imp_parameter_count(const imp_parameter *parameter) {
+    size_t count = 1;
+
+    for (int i = 0; i < parameter->dimensions; i++) count *= (size_t)parameter->shape[i];
+    return count;
+}
+
 int imp_network_find_tap(const imp_network *network, const char *name) {
     int found = -1;
 

@@ -33,6 +33,9 @@ typedef struct imp_parameter {
     float *data; /* [out, in, kh, kw] or [out] */
 } imp_parameter;
 
+/* How many values it has: the product of its shape. */
+size_t imp_parameter_count(const imp_parameter *parameter);
+
 /* What the network's input layer does to a pixel: channel c = (rgb[order[c]] - mean[c]) * scale[c], rgb on the
    0..255 scale. */
 typedef struct imp_preprocessing {

@@ -1,58 +1,53 @@
 /* What a model is, in words and numbers. */
 #include <math.h>
 
+#include "base/structs.h"
 #include "models/model.h"
 
 int imp_model_get_info(const imp_model *model, imp_model_info *info) {
-    uint64_t count = 0;
+    imp_model_info ours;
 
-    if (!model || !info || info->size < sizeof *info) return IMP_ERR_ARGUMENT;
-    for (int i = 0; i < model->network.parameter_count; i++) {
-        const imp_parameter *parameter = &model->network.parameters[i];
-        uint64_t elements = 1;
-        for (int k = 0; k < parameter->dimensions; k++) elements *= (uint64_t)parameter->shape[k];
-        count += elements;
-    }
-    *info = (imp_model_info){
-        .size = info->size,
+    if (!model || imp_struct_check(NULL, info, "model info")) return IMP_ERR_ARGUMENT;
+    ours = (imp_model_info){
         .architecture = model->network.architecture,
         .preprocessing = model->preprocessing.name,
         .origin = model->origin,
         .licence = model->licence,
         .feature_scale = model->preprocessing.feature_scale,
         .tensor_count = model->network.parameter_count,
-        .parameter_count = count,
     };
+    for (int i = 0; i < model->network.parameter_count; i++)
+        ours.parameter_count += imp_parameter_count(&model->network.parameters[i]);
+    imp_struct_write(info, &ours, sizeof ours);
     return IMP_OK;
 }
 
 int imp_model_get_tensor(const imp_model *model, int index, imp_tensor_info *info) {
     const imp_parameter *parameter;
-    size_t count = 1;
+    imp_tensor_info ours;
+    size_t count;
     double sum = 0;
 
-    if (!model || !info || info->size < sizeof *info) return IMP_ERR_ARGUMENT;
+    if (!model || imp_struct_check(NULL, info, "tensor info")) return IMP_ERR_ARGUMENT;
     if (index < 0 || index >= model->network.parameter_count) return IMP_ERR_ARGUMENT;
     parameter = &model->network.parameters[index];
-    *info = (imp_tensor_info){
-        .size = info->size,
+    count = imp_parameter_count(parameter);
+    ours = (imp_tensor_info){
         .name = parameter->name,
         .dtype = parameter->dtype,
         .dimensions = parameter->dimensions,
         .minimum = INFINITY,
         .maximum = -INFINITY,
     };
-    for (int i = 0; i < parameter->dimensions; i++) {
-        info->shape[i] = parameter->shape[i];
-        count *= (size_t)parameter->shape[i];
-    }
+    for (int i = 0; i < parameter->dimensions; i++) ours.shape[i] = parameter->shape[i];
     for (size_t i = 0; i < count; i++) {
         double value = parameter->data[i];
         sum += value;
-        if (value < info->minimum) info->minimum = value;
-        if (value > info->maximum) info->maximum = value;
+        if (value < ours.minimum) ours.minimum = value;
+        if (value > ours.maximum) ours.maximum = value;
     }
-    info->mean = sum / (double)count;
+    ours.mean = sum / (double)count;
+    imp_struct_write(info, &ours, sizeof ours);
     return IMP_OK;
 }
 

@@ -127,7 +127,7 @@ static int find_match(imp_context *context, const imp_tensors *tensors, const im
 static int fail_match(imp_context *context, const imp_tensors *tensors, const key_match *best) {
     const char *words = imp_identify_network(tensors);
     const char *missing = best->found > 0 ? best->missing : "features.0.weight";
-    char names[FIRST_SHOWN * (IMP_NAME_LENGTH + 4)];
+    char names[FIRST_SHOWN * (IMP_NAME_LENGTH + 4)] = "none";
     size_t used = 0;
 
     if (best->found > 0 && !words)
@@ -146,7 +146,7 @@ static int fail_match(imp_context *context, const imp_tensors *tensors, const ke
 /* Replaces each index by the table's value. */
 static int look_up(imp_context *context, imp_tensors *tensors, const char *key, imp_parameter *parameter) {
     const imp_named_tensor *tensor = imp_tensors_find(tensors, key);
-    size_t count = 1;
+    size_t count = imp_parameter_count(parameter);
     float *table;
     int status;
 
@@ -155,7 +155,6 @@ static int look_up(imp_context *context, imp_tensors *tensors, const char *key, 
     table = imp_allocate_zero(context, tensor->count, sizeof *table);
     if (!table) return IMP_ERR_MEMORY;
     status = imp_tensors_to_f32(context, tensors, tensor, table);
-    for (int i = 0; i < parameter->dimensions; i++) count *= (size_t)parameter->shape[i];
     for (size_t i = 0; i < count && status == IMP_OK; i++) {
         float index = parameter->data[i];
         if (!(index >= 0 && index < (float)tensor->count))

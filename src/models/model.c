@@ -29,13 +29,6 @@ static const char *shape_words(const int64_t *shape, int dimensions, char text[S
     return text;
 }
 
-static size_t parameter_elements(const imp_parameter *parameter) {
-    size_t count = 1;
-
-    for (int i = 0; i < parameter->dimensions; i++) count *= (size_t)parameter->shape[i];
-    return count;
-}
-
 int imp_model_make(imp_context *context, const imp_architecture *architecture, imp_model **model) {
     imp_allocator allocator = imp_context_allocator(context);
     int status;
@@ -89,7 +82,7 @@ int imp_model_set_words(imp_context *context, imp_model *model, const char *orig
 
 int imp_model_make_data(imp_context *context, imp_model *model, int parameter) {
     imp_parameter *one = &model->network.parameters[parameter];
-    size_t bytes = parameter_elements(one) * sizeof(float);
+    size_t bytes = imp_parameter_count(one) * sizeof(float);
 
     one->data = imp_allocator_take(&model->network.allocator, bytes);
     if (one->data) return IMP_OK;
@@ -97,7 +90,7 @@ int imp_model_make_data(imp_context *context, imp_model *model, int parameter) {
 }
 
 int imp_model_check_finite(imp_context *context, const imp_parameter *parameter, const char *name) {
-    size_t count = parameter_elements(parameter);
+    size_t count = imp_parameter_count(parameter);
 
     for (size_t i = 0; i < count; i++)
         if (!isfinite(parameter->data[i]))

@@ -164,8 +164,7 @@ int imp_paint_add_style(imp_painting *painting, const imp_image *image, double w
 int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate) {
     const imp_settings *settings = &painting->settings;
     const imp_scale *last = final_scale(painting);
-    imp_estimate sum = {
-        .size = estimate->size, .width = last->width, .height = last->height, .scales = settings->scale_count};
+    imp_estimate sum = {.width = last->width, .height = last->height, .scales = settings->scale_count};
     sum.iterations = imp_settings_iterations(settings);
     for (int i = next_scale(settings, 0); i < settings->scale_count; i++) {
         const imp_scale *scale = &settings->scales[i];
@@ -303,8 +302,7 @@ static void report(const imp_painting *painting, const imp_losses *losses, imp_p
     double left = settings->time_limit > 0 ? settings->time_limit - seconds
                   : share > 0              ? seconds * (1 - share) / share
                                            : 0;
-    *progress = (imp_progress){.size = progress->size,
-                               .scale = painting->scale + 1,
+    *progress = (imp_progress){.scale = painting->scale + 1,
                                .scales = settings->scale_count,
                                .width = scale->width,
                                .height = scale->height,

@@ -151,6 +151,14 @@ static void test_tensor_figures(void **state) {
     assert_int_equal(imp_model_get_tensor(model, -1, &tensor), IMP_ERR_ARGUMENT);
     tensor.size = 1;
     assert_int_equal(imp_model_get_tensor(model, 0, &tensor), IMP_ERR_ARGUMENT);
+    /* Callers compiled when the structs ended earlier: what lies behind must not be written. */
+    tensor.size = offsetof(imp_tensor_info, mean);
+    tensor.mean = 77;
+    assert_int_equal(imp_model_get_tensor(model, 2, &tensor), IMP_OK);
+    assert_true(tensor.size == offsetof(imp_tensor_info, mean) && tensor.mean == 77 && tensor.dimensions == 4);
+    imp_model_info info = {.size = offsetof(imp_model_info, tensor_count), .tensor_count = 77};
+    assert_int_equal(imp_model_get_info(model, &info), IMP_OK);
+    assert_true(info.tensor_count == 77 && strcmp(info.architecture, "tiny") == 0);
     imp_model_free(model);
 }
 
