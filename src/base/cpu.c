@@ -19,7 +19,7 @@ static unsigned saved_registers(void) {
 }
 
 unsigned imp_cpu_features(void) {
-    unsigned a, b, c, d, saved, features = 0;
+    unsigned a, b, c, d, saved;
     unsigned basic = bit_FMA | bit_OSXSAVE | bit_AVX;
     unsigned wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
 
@@ -27,11 +27,8 @@ unsigned imp_cpu_features(void) {
     saved = saved_registers();
     if ((saved & XCR0_AVX) != XCR0_AVX) return 0;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return 0;
-    features |= IMP_CPU_AVX2;
-    if ((b & wide) != wide || (saved & XCR0_AVX512) != XCR0_AVX512) return features;
-    features |= IMP_CPU_AVX512;
-    if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & bit_AVX512BF16)) features |= IMP_CPU_BF16;
-    return features;
+    if ((b & wide) != wide || (saved & XCR0_AVX512) != XCR0_AVX512) return IMP_CPU_AVX2;
+    return IMP_CPU_AVX2 | IMP_CPU_AVX512;
 }
 #else
 unsigned imp_cpu_features(void) {
@@ -40,10 +37,9 @@ unsigned imp_cpu_features(void) {
 #endif
 
 int imp_cpu_features_allowed(const char *instruction_set) {
-    if (!instruction_set) return IMP_CPU_AVX2 | IMP_CPU_AVX512 | IMP_CPU_BF16;
+    if (!instruction_set || strcmp(instruction_set, "avx512") == 0) return IMP_CPU_AVX2 | IMP_CPU_AVX512;
     if (strcmp(instruction_set, "c") == 0) return 0;
     if (strcmp(instruction_set, "avx2") == 0) return IMP_CPU_AVX2;
-    if (strcmp(instruction_set, "avx512") == 0) return IMP_CPU_AVX2 | IMP_CPU_AVX512 | IMP_CPU_BF16;
     return -1;
 }
 

@@ -3,15 +3,14 @@
 #define IMP_BASE_CPU_H
 
 typedef enum imp_cpu_feature {
-    IMP_CPU_AVX2 = 1,   /* AVX2 and FMA, with the registers saved by the system   */
-    IMP_CPU_AVX512 = 2, /* AVX-512 F, BW, DQ, VL */
-    IMP_CPU_BF16 = 4    /* AVX512_BF16    */
+    IMP_CPU_AVX2 = 1,  /* AVX2 and FMA */
+    IMP_CPU_AVX512 = 2 /* AVX-512 F, BW, DQ, VL */
 } imp_cpu_feature;
 
+/* imp_cpu_feature bits. */
 unsigned imp_cpu_features(void);
 
-/* The features that instruction_set ("c", "avx2", "avx512") allows; -1 for an unknown name. NULL allows all.
- */
+/* The features that instruction_set ("c", "avx2", "avx512") allows; -1 for an unknown name. NULL allows all. */
 int imp_cpu_features_allowed(const char *instruction_set);
 
 /* The name of the best instruction set among the features, as imp_cpu_features_allowed takes it. */

@@ -39,9 +39,6 @@ void imp_adam_free(imp_adam *adam);
 /* PyTorch's StepLR: initial * gamma^(iteration / step_size), iteration from 0. step_size <= 0: no decay. */
 double imp_step_lr(double initial, int64_t step_size, double gamma, int64_t iteration);
 
-/* Half a cosine from initial at iteration 0 to final at iteration count (and after). */
-double imp_cosine_lr(double initial, double final, int64_t count, int64_t iteration);
-
 /* Exponential average of iterates without the bias of its start: average = sum of decay^(step - k) x_k over
    the sum of those weights, k = 1..step. step counts from 1; at step 1 average becomes x. decay in [0, 1). */
 void imp_average_add(imp_context *context, size_t n, double decay, int64_t step, const float *x, float *average);

@@ -9,12 +9,6 @@ double imp_step_lr(double initial, int64_t step_size, double gamma, int64_t iter
     return initial * pow(gamma, (double)(iteration / step_size));
 }
 
-double imp_cosine_lr(double initial, double final, int64_t count, int64_t iteration) {
-    if (iteration >= count) return final;
-    double part = (double)iteration / (double)count;
-    return final + (initial - final) * 0.5 * (1 + cos(3.14159265358979323846 * part));
-}
-
 typedef struct average_job {
     float weight; /* of the new iterate */
     const float *x;

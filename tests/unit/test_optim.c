@@ -150,10 +150,6 @@ static void schedules_and_averages(void **state) {
     assert_true(imp_step_lr(2, 20, 0.7, 19) == 2);
     assert_true(fabs(imp_step_lr(2, 20, 0.7, 40) - 2 * 0.7 * 0.7) < 1e-15);
     assert_true(imp_step_lr(2, 0, 0.7, 1000) == 2);
-    assert_true(imp_cosine_lr(3, 1, 10, 0) == 3);
-    assert_true(fabs(imp_cosine_lr(3, 1, 10, 5) - 2) < 1e-15);
-    assert_true(imp_cosine_lr(3, 1, 10, 10) == 1);
-    assert_true(imp_cosine_lr(3, 1, 0, 0) == 1);
     for (int k = 0; k < 3; k++) imp_average_add(context, 1, 0.8, k + 1, &x[k], &average);
     /* f32, a few operations. */
     assert_true(fabs(average - (0.64 * 3 + 0.8 * 5 + 10) / (0.64 + 0.8 + 1)) < 1e-5);
