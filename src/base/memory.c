@@ -30,10 +30,13 @@ static void *fail_memory(imp_context *context, double bytes) {
     describe_bytes((double)now, held, sizeof held);
     describe_bytes((double)context->options.memory_limit, limit, sizeof limit);
     if (context->options.memory_limit)
-        imp_fail(context, IMP_ERR_MEMORY, "out of memory: %s more are needed, %s are held, the limit is %s",
-                 needed, held, limit);
+        imp_fail(
+            context, IMP_ERR_MEMORY,
+            "out of memory: %s more are needed, %s are held, the limit is %s; use a smaller picture or raise the limit",
+            needed, held, limit);
     else
-        imp_fail(context, IMP_ERR_MEMORY, "out of memory: %s more are needed, %s are held", needed, held);
+        imp_fail(context, IMP_ERR_MEMORY, "out of memory: %s more are needed, %s are held; use a smaller picture",
+                 needed, held);
     return NULL;
 }
 
@@ -58,8 +61,8 @@ void *imp_allocate(imp_context *context, size_t bytes) {
     if ((uintptr_t)header % IMP_ALIGNMENT != 0) {
         context->options.release(context->options.user, header);
         atomic_fetch_sub(&context->memory_now, all);
-        imp_fail(context, IMP_ERR_MEMORY,
-                 "the caller's allocator returned memory that is not aligned to %d bytes", IMP_ALIGNMENT);
+        imp_fail(context, IMP_ERR_MEMORY, "the caller's allocator returned memory that is not aligned to %d bytes",
+                 IMP_ALIGNMENT);
         return NULL;
     }
     if (!header) {
