@@ -102,10 +102,13 @@ static size_t height(const imp_pickle *pickle) {
     return pickle->stack_count - (pickle->mark_count ? pickle->marks[pickle->mark_count - 1] : 0);
 }
 
-static int pop(imp_pickle *pickle, int32_t *index) {
-    if (height(pickle) == 0) return fail_damaged(pickle);
-    *index = pickle->stack[--pickle->stack_count];
-    return IMP_OK;
+/* The topmost value, or -1 with the error set, which is IMP_ERR_FORMAT. */
+static int32_t pop(imp_pickle *pickle) {
+    if (height(pickle) == 0) {
+        fail_damaged(pickle);
+        return -1;
+    }
+    return pickle->stack[--pickle->stack_count];
 }
 
 static int no_operation(imp_pickle *pickle, int skipped) {
@@ -129,9 +132,8 @@ static int stop(imp_pickle *pickle, int unused) {
 }
 
 static int drop(imp_pickle *pickle, int unused) {
-    int32_t index;
     (void)unused;
-    return pop(pickle, &index);
+    return pop(pickle) < 0 ? IMP_ERR_FORMAT : IMP_OK;
 }
 
 static int drop_to_mark(imp_pickle *pickle, int unused) {
@@ -336,39 +338,37 @@ static int name_instance(imp_pickle *pickle, int unused) {
 }
 
 static int name_stack_global(imp_pickle *pickle, int unused) {
-    int32_t name, module;
-    imp_pickle_value *n, *m;
+    int32_t name_index = pop(pickle), module_index = name_index < 0 ? -1 : pop(pickle);
+    const imp_pickle_value *name, *module;
 
     (void)unused;
-    if (pop(pickle, &name) != IMP_OK || pop(pickle, &module) != IMP_OK) return IMP_ERR_FORMAT;
-    n = &pickle->values[name];
-    m = &pickle->values[module];
-    if (n->kind != IMP_PICKLE_STRING || m->kind != IMP_PICKLE_STRING) return fail_damaged(pickle);
-    return push(pickle,
-                imp_pickle_global(pickle, m->as.text.bytes, m->as.text.length, n->as.text.bytes, n->as.text.length));
+    if (module_index < 0) return IMP_ERR_FORMAT;
+    name = &pickle->values[name_index];
+    module = &pickle->values[module_index];
+    if (name->kind != IMP_PICKLE_STRING || module->kind != IMP_PICKLE_STRING) return fail_damaged(pickle);
+    return push(pickle, imp_pickle_global(pickle, module->as.text.bytes, module->as.text.length, name->as.text.bytes,
+                                          name->as.text.length));
 }
 
 static int call(imp_pickle *pickle, int unused) {
-    int32_t arguments, callee;
+    int32_t arguments = pop(pickle), callee = arguments < 0 ? -1 : pop(pickle);
 
     (void)unused;
-    if (pop(pickle, &arguments) != IMP_OK || pop(pickle, &callee) != IMP_OK) return IMP_ERR_FORMAT;
+    if (callee < 0) return IMP_ERR_FORMAT;
     return push(pickle, imp_pickle_call(pickle, callee, arguments));
 }
 
 static int persistent(imp_pickle *pickle, int unused) {
-    int32_t identifier;
+    int32_t identifier = pop(pickle);
 
     (void)unused;
-    if (pop(pickle, &identifier) != IMP_OK) return IMP_ERR_FORMAT;
+    if (identifier < 0) return IMP_ERR_FORMAT;
     return push(pickle, imp_pickle_persistent(pickle, identifier));
 }
 
 static int build(imp_pickle *pickle, int unused) {
-    int32_t state;
-
     (void)unused;
-    if (pop(pickle, &state) != IMP_OK) return IMP_ERR_FORMAT;
+    if (pop(pickle) < 0) return IMP_ERR_FORMAT; /* the attributes */
     if (height(pickle) == 0) return fail_damaged(pickle);
     return imp_pickle_build(pickle, pickle->stack[pickle->stack_count - 1]);
 }
@@ -378,58 +378,58 @@ static const struct {
     int (*run)(imp_pickle *pickle, int argument);
     int argument;
 } opcodes[256] = {
-    [0x80] = {no_operation, 1},                  /* PROTO            */
-    [0x95] = {no_operation, 8},                  /* FRAME            */
-    ['('] = {set_mark, 0},                       /* MARK             */
-    ['.'] = {stop, 0},                           /* STOP             */
-    ['0'] = {drop, 0},                           /* POP              */
-    ['1'] = {drop_to_mark, 0},                   /* POP_MARK         */
-    ['2'] = {duplicate, 0},                      /* DUP              */
-    ['N'] = {push_empty, IMP_PICKLE_NONE},       /* NONE             */
-    [0x88] = {push_bool, 1},                     /* NEWTRUE          */
-    [0x89] = {push_bool, 0},                     /* NEWFALSE         */
-    ['J'] = {push_small, 4},                     /* BININT           */
-    ['K'] = {push_small, 1},                     /* BININT1          */
-    ['M'] = {push_small, 2},                     /* BININT2          */
-    [0x8a] = {push_long, 1},                     /* LONG1            */
-    [0x8b] = {push_long, 4},                     /* LONG4            */
-    ['G'] = {push_float, 8},                     /* BINFLOAT         */
-    ['X'] = {push_string, 4},                    /* BINUNICODE       */
+    [0x80] = {no_operation, 1},                  /* PROTO */
+    [0x95] = {no_operation, 8},                  /* FRAME */
+    ['('] = {set_mark, 0},                       /* MARK */
+    ['.'] = {stop, 0},                           /* STOP */
+    ['0'] = {drop, 0},                           /* POP */
+    ['1'] = {drop_to_mark, 0},                   /* POP_MARK */
+    ['2'] = {duplicate, 0},                      /* DUP */
+    ['N'] = {push_empty, IMP_PICKLE_NONE},       /* NONE */
+    [0x88] = {push_bool, 1},                     /* NEWTRUE */
+    [0x89] = {push_bool, 0},                     /* NEWFALSE */
+    ['J'] = {push_small, 4},                     /* BININT */
+    ['K'] = {push_small, 1},                     /* BININT1 */
+    ['M'] = {push_small, 2},                     /* BININT2 */
+    [0x8a] = {push_long, 1},                     /* LONG1 */
+    [0x8b] = {push_long, 4},                     /* LONG4 */
+    ['G'] = {push_float, 8},                     /* BINFLOAT */
+    ['X'] = {push_string, 4},                    /* BINUNICODE */
     [0x8c] = {push_string, 1},                   /* SHORT_BINUNICODE */
-    [0x8d] = {push_string, 8},                   /* BINUNICODE8      */
-    ['T'] = {push_string, 4},                    /* BINSTRING        */
-    ['U'] = {push_string, 1},                    /* SHORT_BINSTRING  */
-    ['B'] = {push_bytes, 4},                     /* BINBYTES         */
-    ['C'] = {push_bytes, 1},                     /* SHORT_BINBYTES   */
-    [0x8e] = {push_bytes, 8},                    /* BINBYTES8        */
-    [')'] = {push_empty, IMP_PICKLE_TUPLE},      /* EMPTY_TUPLE      */
-    [']'] = {push_empty, IMP_PICKLE_LIST},       /* EMPTY_LIST       */
-    ['}'] = {push_empty, IMP_PICKLE_DICT},       /* EMPTY_DICT       */
-    [0x8f] = {push_empty, IMP_PICKLE_SET},       /* EMPTY_SET        */
-    [0x85] = {collect_few, 1},                   /* TUPLE1           */
-    [0x86] = {collect_few, 2},                   /* TUPLE2           */
-    [0x87] = {collect_few, 3},                   /* TUPLE3           */
-    ['t'] = {collect_to_mark, IMP_PICKLE_TUPLE}, /* TUPLE        */
-    ['l'] = {collect_to_mark, IMP_PICKLE_LIST},  /* LIST         */
-    ['d'] = {collect_to_mark, IMP_PICKLE_DICT},  /* DICT         */
-    [0x91] = {collect_to_mark, IMP_PICKLE_SET},  /* FROZENSET    */
-    ['a'] = {append_one, IMP_PICKLE_LIST},       /* APPEND           */
-    ['s'] = {append_one, IMP_PICKLE_DICT},       /* SETITEM          */
-    ['e'] = {append_to_mark, IMP_PICKLE_LIST},   /* APPENDS      */
-    ['u'] = {append_to_mark, IMP_PICKLE_DICT},   /* SETITEMS     */
-    [0x90] = {append_to_mark, IMP_PICKLE_SET},   /* ADDITEMS     */
-    ['q'] = {put, 1},                            /* BINPUT           */
-    ['r'] = {put, 4},                            /* LONG_BINPUT      */
-    [0x94] = {memoize, 0},                       /* MEMOIZE          */
-    ['h'] = {get, 1},                            /* BINGET           */
-    ['j'] = {get, 4},                            /* LONG_BINGET      */
-    ['c'] = {name_global, 0},                    /* GLOBAL           */
-    ['i'] = {name_instance, 0},                  /* INST             */
-    [0x93] = {name_stack_global, 0},             /* STACK_GLOBAL     */
-    ['R'] = {call, 0},                           /* REDUCE           */
+    [0x8d] = {push_string, 8},                   /* BINUNICODE8 */
+    ['T'] = {push_string, 4},                    /* BINSTRING */
+    ['U'] = {push_string, 1},                    /* SHORT_BINSTRING */
+    ['B'] = {push_bytes, 4},                     /* BINBYTES */
+    ['C'] = {push_bytes, 1},                     /* SHORT_BINBYTES */
+    [0x8e] = {push_bytes, 8},                    /* BINBYTES8 */
+    [')'] = {push_empty, IMP_PICKLE_TUPLE},      /* EMPTY_TUPLE */
+    [']'] = {push_empty, IMP_PICKLE_LIST},       /* EMPTY_LIST */
+    ['}'] = {push_empty, IMP_PICKLE_DICT},       /* EMPTY_DICT */
+    [0x8f] = {push_empty, IMP_PICKLE_SET},       /* EMPTY_SET */
+    [0x85] = {collect_few, 1},                   /* TUPLE1 */
+    [0x86] = {collect_few, 2},                   /* TUPLE2 */
+    [0x87] = {collect_few, 3},                   /* TUPLE3 */
+    ['t'] = {collect_to_mark, IMP_PICKLE_TUPLE}, /* TUPLE */
+    ['l'] = {collect_to_mark, IMP_PICKLE_LIST},  /* LIST */
+    ['d'] = {collect_to_mark, IMP_PICKLE_DICT},  /* DICT */
+    [0x91] = {collect_to_mark, IMP_PICKLE_SET},  /* FROZENSET */
+    ['a'] = {append_one, IMP_PICKLE_LIST},       /* APPEND */
+    ['s'] = {append_one, IMP_PICKLE_DICT},       /* SETITEM */
+    ['e'] = {append_to_mark, IMP_PICKLE_LIST},   /* APPENDS */
+    ['u'] = {append_to_mark, IMP_PICKLE_DICT},   /* SETITEMS */
+    [0x90] = {append_to_mark, IMP_PICKLE_SET},   /* ADDITEMS */
+    ['q'] = {put, 1},                            /* BINPUT */
+    ['r'] = {put, 4},                            /* LONG_BINPUT */
+    [0x94] = {memoize, 0},                       /* MEMOIZE */
+    ['h'] = {get, 1},                            /* BINGET */
+    ['j'] = {get, 4},                            /* LONG_BINGET */
+    ['c'] = {name_global, 0},                    /* GLOBAL */
+    ['i'] = {name_instance, 0},                  /* INST */
+    [0x93] = {name_stack_global, 0},             /* STACK_GLOBAL */
+    ['R'] = {call, 0},                           /* REDUCE */
     [0x81] = {call, 0},                          /* NEWOBJ: a class called with its arguments */
-    ['Q'] = {persistent, 0},                     /* BINPERSID        */
-    ['b'] = {build, 0},                          /* BUILD            */
+    ['Q'] = {persistent, 0},                     /* BINPERSID */
+    ['b'] = {build, 0},                          /* BUILD */
 };
 
 void imp_pickle_open(imp_pickle *pickle, imp_context *context, const uint8_t *bytes, size_t length) {
