@@ -53,8 +53,11 @@ static int find_module(imp_context *context, const imp_codec *codec, const char 
         return imp_fail(context, IMP_ERR_UNSUPPORTED, "%s pictures need libvips, which cannot be loaded: %s",
                         codec->name, words);
     if (!module)
-        return imp_fail(context, IMP_ERR_UNSUPPORTED,
-                        "%s pictures need the package impasto-vips (libvips); or %s PNG or JPEG", codec->name, instead);
+        return imp_fail(
+            context, IMP_ERR_UNSUPPORTED,
+            "%s pictures need the vips module of Impasto, which is built where libvips-dev is installed; or %s PNG "
+            "or JPEG",
+            codec->name, instead);
     const imp_vips_module *(*get)(void);
     *(void **)&get =
         dlsym(module, IMP_VIPS_MODULE_SYMBOL); /* as POSIX says to turn an object pointer into a function's */

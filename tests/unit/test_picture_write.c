@@ -271,15 +271,18 @@ static void without_the_module_the_message_says_so(void **state) {
     setenv("IMPASTO_MODULES", folder, 1);
     for (int i = 0; i < 5; i++) {
         imp_image image;
-        char words[128];
+        char words[256];
         snprintf(words, sizeof words,
-                 "cat: %s pictures need the package impasto-vips (libvips); or convert it to PNG or JPEG", names[i]);
+                 "cat: %s pictures need the vips module of Impasto, which is built where libvips-dev is installed; or "
+                 "convert it to PNG or JPEG",
+                 names[i]);
         assert_int_equal(imp_picture_decode(*state, starts[i], lengths[i], "cat", &image), IMP_ERR_UNSUPPORTED);
         assert_string_equal(imp_error(*state), words);
     }
     imp_image image = make(*state, 3, IMP_DEPTH_8, test_slope);
     expect_refused(*state, in_folder("a.webp"), &image, IMP_ERR_UNSUPPORTED,
-                   "a.webp: WebP pictures need the package impasto-vips (libvips); or write a PNG or JPEG");
+                   "a.webp: WebP pictures need the vips module of Impasto, which is built where libvips-dev is "
+                   "installed; or write a PNG or JPEG");
     imp_image_release(*state, &image);
     setenv("IMPASTO_MODULES", kept, 1);
 }
