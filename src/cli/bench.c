@@ -147,10 +147,12 @@ static void print_result(const bench_run *run) {
     const double least = run->seconds[0], middle = median(run->seconds, settings->iterations);
     const double megabytes = (double)imp_cli_memory_peak() / (1024.0 * 1024.0);
     if (!settings->json) {
-        printf("%s at %dx%d in %s, %d threads (%s): %.4f s an iteration at best, %.4f s in the median of %d; %.0f MB "
+        char threads[IMP_CLI_COUNT_TEXT];
+        printf("%s at %dx%d in %s, %s (%s): %.4f s an iteration at best, %.4f s in the median of %d; %.0f MB "
                "resident at most\n",
-               model.architecture, settings->size, settings->size, settings->precision, context.threads,
-               context.instruction_set, least, middle, settings->iterations, megabytes);
+               model.architecture, settings->size, settings->size, settings->precision,
+               imp_cli_count_text(threads, context.threads, "thread"), context.instruction_set, least, middle,
+               settings->iterations, megabytes);
         return;
     }
     printf("{\"bench\":\"optimize\",\"version\":\"%s\",\"model\":", imp_version());

@@ -218,21 +218,21 @@ static void print_start_json(const optimize_run *run, const imp_context_info *in
 static void print_start(const optimize_run *run) {
     const imp_estimate *estimate = &run->estimate;
     imp_context_info info = {.size = sizeof info};
-    char memory[IMP_CLI_SIZE_TEXT];
+    char memory[IMP_CLI_SIZE_TEXT], count[IMP_CLI_COUNT_TEXT], scales[IMP_CLI_COUNT_TEXT];
     const double limit = run->settings->painting.time_limit;
     imp_context_get_info(run->context, &info);
     if (run->settings->json) {
         print_start_json(run, &info);
     } else if (!run->settings->quiet) {
-        printf("%s -> %s: %dx%d pixels, %d style%s\n", run->photo, run->settings->output, estimate->width,
-               estimate->height, run->settings->styles.count, run->settings->styles.count == 1 ? "" : "s");
+        printf("%s -> %s: %dx%d pixels, %s\n", run->photo, run->settings->output, estimate->width, estimate->height,
+               imp_cli_count_text(count, run->settings->styles.count, "style"));
         if (limit > 0)
             printf("%g s", limit);
         else
-            printf("%d iterations", estimate->iterations);
-        printf(" at %d scale%s, about %s of memory, %d thread%s (%s)\n", estimate->scales,
-               estimate->scales == 1 ? "" : "s", imp_cli_size_text(memory, (double)estimate->bytes), info.threads,
-               info.threads == 1 ? "" : "s", info.instruction_set);
+            printf("%s", imp_cli_count_text(count, estimate->iterations, "iteration"));
+        printf(" at %s, about %s of memory, %s (%s)\n", imp_cli_count_text(scales, estimate->scales, "scale"),
+               imp_cli_size_text(memory, (double)estimate->bytes), imp_cli_count_text(count, info.threads, "thread"),
+               info.instruction_set);
     }
     imp_cli_flush();
 }
@@ -263,6 +263,7 @@ static int write_picture(optimize_run *run) {
 
 static void print_done(const optimize_run *run) {
     const imp_cli_optimize_settings *settings = run->settings;
+    char count[IMP_CLI_COUNT_TEXT];
     imp_cli_bar_end();
     if (settings->json) {
         fputs("{\"event\":\"done\",\"output\":", stdout);
@@ -272,7 +273,8 @@ static void print_done(const optimize_run *run) {
         imp_json_number(stdout, run->progress.seconds);
         printf(",\"interrupted\":%s}\n", imp_cli_signal() ? "true" : "false");
     } else if (!settings->quiet) {
-        printf("%s: %d iterations in %.1f s%s\n", settings->output, run->progress.iteration, run->progress.seconds,
+        printf("%s: %s in %.1f s%s\n", settings->output,
+               imp_cli_count_text(count, run->progress.iteration, "iteration"), run->progress.seconds,
                imp_cli_signal() ? ", interrupted" : "");
     }
     if (settings->verbose) imp_cli_print_profile(run->painting, settings->json);

@@ -132,6 +132,11 @@ void imp_json_number(FILE *stream, double number) {
         fputs("null", stream);
 }
 
+const char *imp_cli_count_text(char buffer[IMP_CLI_COUNT_TEXT], int count, const char *noun) {
+    snprintf(buffer, IMP_CLI_COUNT_TEXT, "%d %s%s", count, noun, count == 1 ? "" : "s");
+    return buffer;
+}
+
 const char *imp_cli_size_text(char buffer[IMP_CLI_SIZE_TEXT], double bytes) {
     const double mega = 1024.0 * 1024.0, giga = 1024.0 * mega;
     if (bytes >= giga)

@@ -32,6 +32,10 @@ int imp_cli_finish_output(int code);
 void imp_json_text(FILE *stream, const char *text);
 void imp_json_number(FILE *stream, double number);
 
+/* "1 iteration", "2 iterations" in buffer, which is returned. */
+enum { IMP_CLI_COUNT_TEXT = 48 };
+const char *imp_cli_count_text(char buffer[IMP_CLI_COUNT_TEXT], int count, const char *noun);
+
 /* "812 MB", "1.4 GB" (of 1024 x 1024 and so on) in buffer, which is returned. */
 enum { IMP_CLI_SIZE_TEXT = 32 };
 const char *imp_cli_size_text(char buffer[IMP_CLI_SIZE_TEXT], double bytes);
