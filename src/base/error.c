@@ -4,10 +4,11 @@
 
 #include "base/context.h"
 
-/* Control characters out of a file's name or content must not reach a terminal or break the line. */
+/* Control characters out of a file's name or content must not reach a terminal or break the line: those of ASCII, and those
+   from U+0080 to U+009F in UTF-8. */
 static void clean_line(char *text) {
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 127) *text = '?';
+    for (unsigned char *at = (unsigned char *)text; *at; at++)
+        if (at[0] < ' ' || at[0] == 127 || (at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F)) *at = '?';
 }
 
 /* A cut may have left the first bytes of a UTF-8 character at the end; removes them. */

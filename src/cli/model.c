@@ -263,8 +263,11 @@ static void print_info(const char *path, const imp_model *model) {
     imp_model_info info = {.size = sizeof info};
     imp_model_get_info(model, &info);
     print_summary(path, model);
-    printf("origin: %s\nlicence: %s\nfeature scale: %.6g\nlayers:", info.origin ? info.origin : "not told",
-           info.licence ? info.licence : "not told", (double)info.feature_scale);
+    fputs("origin: ", stdout);
+    imp_cli_print_text(info.origin);
+    fputs("\nlicence: ", stdout);
+    imp_cli_print_text(info.licence);
+    printf("\nfeature scale: %.6g\nlayers:", (double)info.feature_scale);
     for (int i = 0; imp_model_layer_name(model, i); i++) printf(" %s", imp_model_layer_name(model, i));
     putchar('\n');
     print_tensors(model);

@@ -22,11 +22,20 @@ void imp_cli_report_json(bool on) {
     errors_as_json = on;
 }
 
+/* Whether a control character begins at text: of ASCII, or of those from U+0080 to U+009F in UTF-8. */
+static bool is_control(const unsigned char *text) {
+    return text[0] < ' ' || text[0] == 127 || (text[0] == 0xC2 && text[1] >= 0x80 && text[1] <= 0x9F);
+}
+
 /* Formats one line: a path may hold a line break, and a terminal obeys control characters. */
 static void format_line(char line[MESSAGE_LENGTH], const char *format, va_list values) {
     vsnprintf(line, MESSAGE_LENGTH, format, values);
     for (unsigned char *at = (unsigned char *)line; *at; at++)
-        if (*at < ' ' || *at == 127) *at = '?';
+        if (is_control(at)) *at = '?';
+}
+
+void imp_cli_print_text(const char *text) {
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) putchar(is_control(at) ? '?' : *at);
 }
 
 int imp_cli_fail(int code, const char *format, ...) {

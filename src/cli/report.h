@@ -18,6 +18,9 @@ void imp_cli_report_json(bool on);
 int imp_cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void imp_cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Prints what a file says of itself: a terminal obeys control characters, so they come out as '?'. */
+void imp_cli_print_text(const char *text);
+
 /* Draws text over the terminal's current line; imp_cli_bar_end clears it, as every message above does first. */
 void imp_cli_bar(const char *text);
 void imp_cli_bar_end(void);
