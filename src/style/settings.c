@@ -1,6 +1,7 @@
 /* Options over the preset: checks, names, scales. */
 #include "style/settings.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,16 @@ static int fail_unknown_layer(imp_context *context, const imp_model *model, cons
                     list);
 }
 
+/* A decimal number with a point, whatever the program's locale; 0 when text is none. */
+static int read_number(const char *text, double *number) {
+    locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    char *end;
+    if (!c_locale) return 0;
+    *number = strtod_l(text, &end, c_locale);
+    freelocale(c_locale);
+    return end != text && *end == 0;
+}
+
 /* One "name" or "name:weight". */
 static int parse_layer(imp_context *context, const imp_model *model, char *item, const char *what,
                        imp_loss_layer *out) {
@@ -73,9 +84,7 @@ static int parse_layer(imp_context *context, const imp_model *model, char *item,
     char *colon = strchr(item, ':');
     if (colon) {
         *colon = 0;
-        char *end;
-        out->weight = strtod(colon + 1, &end);
-        if (end == colon + 1 || *end || !(out->weight >= 0 && out->weight <= MAX_WEIGHT))
+        if (!read_number(colon + 1, &out->weight) || !(out->weight >= 0 && out->weight <= MAX_WEIGHT))
             return imp_fail(context, IMP_ERR_ARGUMENT,
                             "the weight \"%s\" of layer %s in the %s layers is not a number from 0 to %g", colon + 1,
                             item, what, MAX_WEIGHT);
