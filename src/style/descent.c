@@ -6,14 +6,13 @@
 
 #include "base/memory.h"
 #include "optim/optim.h"
-#include "style/image.h"
 
 #define ADAM_EPSILON 1e-8 /* PyTorch's default                                                                      */
 
 struct imp_descent {
     imp_context *context;
     const imp_settings *settings;
-    int width, height;
+    imp_canvas canvas;
     size_t count; /* floats of a picture                                                                            */
     imp_adam *adam;
     imp_lbfgs *lbfgs;
@@ -29,11 +28,11 @@ static int carry_moments(imp_descent *descent, const imp_descent *previous) {
     int64_t steps;
     imp_adam_state(descent->adam, &m, &v, NULL);
     imp_adam_state(previous->adam, &old_m, &old_v, &steps);
-    int status = imp_planes_resize(descent->context, old_m, 3, previous->height, previous->width, m, descent->height,
-                                   descent->width, IMP_FILTER_BICUBIC);
+    int status =
+        imp_canvas_transfer(descent->context, old_m, &previous->canvas, &descent->canvas, IMP_FILTER_BICUBIC, m);
     if (!status)
-        status = imp_planes_resize(descent->context, old_v, 3, previous->height, previous->width, v, descent->height,
-                                   descent->width, IMP_FILTER_BILINEAR);
+        status =
+            imp_canvas_transfer(descent->context, old_v, &previous->canvas, &descent->canvas, IMP_FILTER_BILINEAR, v);
     for (size_t i = 0; i < descent->count && !status; i++) v[i] = fmaxf(v[i], 0);
     imp_adam_set_steps(descent->adam, steps);
     return status;
@@ -60,16 +59,15 @@ static int averages(const imp_settings *settings) {
     return settings->preset->averaging > 0 && settings->optimizer == IMP_OPTIMIZER_ADAM;
 }
 
-int imp_descent_create(imp_context *context, const imp_settings *settings, int width, int height,
+int imp_descent_create(imp_context *context, const imp_settings *settings, const imp_canvas *canvas,
                        const imp_descent *previous, imp_descent **out) {
     *out = NULL;
     imp_descent *descent = imp_allocate_zero(context, 1, sizeof *descent);
     if (!descent) return IMP_ERR_MEMORY;
     descent->context = context;
     descent->settings = settings;
-    descent->width = width;
-    descent->height = height;
-    descent->count = (size_t)3 * (size_t)width * (size_t)height;
+    descent->canvas = *canvas;
+    descent->count = imp_canvas_floats(canvas);
     descent->good_loss = INFINITY;
     descent->good = imp_allocate_zero(context, descent->count, sizeof(float));
     if (averages(settings)) descent->average = imp_allocate_zero(context, descent->count, sizeof(float));
@@ -83,10 +81,10 @@ int imp_descent_create(imp_context *context, const imp_settings *settings, int w
     return IMP_OK;
 }
 
-uint64_t imp_descent_measure(const imp_settings *settings, int width, int height) {
+uint64_t imp_descent_measure(const imp_settings *settings, const imp_canvas *canvas) {
     int arrays = 1 + averages(settings); /* good, average                                            */
     arrays += settings->optimizer == IMP_OPTIMIZER_ADAM ? 2 : 2 * settings->preset->history + 3;
-    return (uint64_t)arrays * 3 * (uint64_t)width * (uint64_t)height * sizeof(float);
+    return (uint64_t)arrays * imp_canvas_floats(canvas) * sizeof(float);
 }
 
 static void project(float *planes, size_t count) {

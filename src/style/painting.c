@@ -17,8 +17,8 @@
 #define NOISE_DEVIATION 32.0 /* of the start from noise, around middle grey: an eighth of the range of a pixel      */
 
 typedef struct style_picture {
-    float *planes; /* at the size that the final scale wants                                                        */
-    int width, height;
+    float *planes;
+    imp_canvas canvas; /* the size that the final scale wants                                                       */
     double weight;
 } style_picture;
 
@@ -46,43 +46,52 @@ static const imp_scale *current(const imp_painting *painting) {
     return &painting->settings.scales[painting->scale];
 }
 
-static const imp_scale *final_scale(const imp_painting *painting) {
-    return &painting->settings.scales[painting->settings.scale_count - 1];
+/* The canvas at work. */
+static const imp_canvas *canvas_of(const imp_painting *painting) {
+    return &current(painting)->canvas;
 }
 
-static size_t plane_floats(const imp_scale *scale) {
-    return (size_t)3 * (size_t)scale->width * (size_t)scale->height;
+/* The final picture, without a margin. */
+static imp_canvas final_canvas(const imp_painting *painting) {
+    const imp_canvas *canvas = &painting->settings.scales[painting->settings.scale_count - 1].canvas;
+    return (imp_canvas){canvas->width, canvas->height, 0};
 }
 
-/* Planes of one scale's size as planes of another's, clamped where the filter overshoots; *out is created. */
-static int resize_planes(imp_context *context, const float *planes, int width, int height, int out_width,
-                         int out_height, imp_filter filter, float **out) {
-    size_t count = (size_t)3 * (size_t)out_width * (size_t)out_height;
+/* Planes of one canvas on another, clamped where the filter overshoots; *out is created, NULL on failure. */
+static int transfer(imp_context *context, const float *planes, const imp_canvas *from, const imp_canvas *to,
+                    imp_filter filter, float **out) {
+    size_t count = imp_canvas_floats(to);
     *out = imp_allocate(context, count * sizeof(float));
     if (!*out) return IMP_ERR_MEMORY;
-    if (width == out_width && height == out_height) {
-        memcpy(*out, planes, count * sizeof(float));
-        return IMP_OK;
-    }
-    int status = imp_planes_resize(context, planes, 3, height, width, *out, out_height, out_width, filter);
+    int status = imp_canvas_transfer(context, planes, from, to, filter, *out);
     for (size_t i = 0; i < count && !status; i++) (*out)[i] = fminf(fmaxf((*out)[i], 0), 255);
+    if (!status) return IMP_OK;
+    imp_release(context, *out);
+    *out = NULL;
     return status;
 }
 
-/* The photo at a scale's size. */
-static int photo_at(const imp_painting *painting, const imp_scale *scale, float **planes) {
-    const imp_scale *last = final_scale(painting);
-    return resize_planes(painting->context, painting->photo, last->width, last->height, scale->width, scale->height,
-                         IMP_FILTER_LANCZOS, planes);
+/* The photo on the canvas at work. */
+static int photo_on_canvas(const imp_painting *painting, float **planes) {
+    imp_canvas last = final_canvas(painting);
+    return transfer(painting->context, painting->photo, &last, canvas_of(painting), IMP_FILTER_LANCZOS, planes);
 }
 
-/* The picture before the first iteration, at the size of the first scale that has iterations. */
+static int start_from_image(imp_painting *painting, const imp_image *image) {
+    const imp_canvas *canvas = canvas_of(painting);
+    imp_canvas bare = {canvas->width, canvas->height, 0};
+    float *planes;
+    int status = imp_image_to_planes(painting->context, image, canvas->width, canvas->height, &planes);
+    if (!status) status = transfer(painting->context, planes, &bare, canvas, IMP_FILTER_LANCZOS, &painting->planes);
+    imp_release(painting->context, planes);
+    return status;
+}
+
+/* The picture before the first iteration, on the canvas of the first scale that has iterations. */
 static int create_start(imp_painting *painting, const imp_image *start_image) {
-    const imp_scale *scale = current(painting);
-    size_t count = plane_floats(scale);
-    if (start_image)
-        return imp_image_to_planes(painting->context, start_image, scale->width, scale->height, &painting->planes);
-    if (!painting->settings.start_from_noise) return photo_at(painting, scale, &painting->planes);
+    size_t count = imp_canvas_floats(canvas_of(painting));
+    if (start_image) return start_from_image(painting, start_image);
+    if (!painting->settings.start_from_noise) return photo_on_canvas(painting, &painting->planes);
     painting->planes = imp_allocate(painting->context, count * sizeof(float));
     if (!painting->planes) return IMP_ERR_MEMORY;
     imp_random random;
@@ -108,8 +117,8 @@ int imp_paint_create(imp_context *context, const imp_model *model, const imp_ima
     int status = imp_settings_resolve(context, model, photo->width, photo->height, options, &painting->settings);
     if (!status) {
         painting->scale = next_scale(&painting->settings, 0);
-        const imp_scale *last = final_scale(painting);
-        status = imp_image_to_planes(context, photo, last->width, last->height, &painting->photo);
+        imp_canvas last = final_canvas(painting);
+        status = imp_image_to_planes(context, photo, last.width, last.height, &painting->photo);
     }
     if (!status) status = create_start(painting, options->start_image);
     if (status) {
@@ -120,18 +129,13 @@ int imp_paint_create(imp_context *context, const imp_model *model, const imp_ima
     return IMP_OK;
 }
 
-/* The size of a style picture beside an output whose longer side is `side`: proportions kept as far as the shorter side reaches
-   the deepest layer. */
-static void style_size(const imp_painting *painting, int width, int height, double side, int *out_width,
-                       int *out_height) {
+/* The size of a style picture beside a canvas: proportions kept as far as the shorter side reaches the deepest layer. */
+static imp_canvas style_canvas(const imp_painting *painting, int width, int height, const imp_canvas *beside) {
     double least = imp_settings_least_side(&painting->settings, painting->network);
-    double factor = side * painting->settings.style_scale / (width > height ? width : height);
-    *out_width = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(width * factor)));
-    *out_height = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(height * factor)));
-}
-
-static double longer_side(const imp_scale *scale) {
-    return scale->width > scale->height ? scale->width : scale->height;
+    double side = (beside->width > beside->height ? beside->width : beside->height) * painting->settings.style_scale;
+    double factor = side / (width > height ? width : height);
+    return (imp_canvas){.width = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(width * factor))),
+                        .height = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(height * factor)))};
 }
 
 int imp_paint_add_style(imp_painting *painting, const imp_image *image, double weight) {
@@ -143,13 +147,13 @@ int imp_paint_add_style(imp_painting *painting, const imp_image *image, double w
         return imp_fail(context, IMP_ERR_ARGUMENT, "the weight of a style is %g; it must be above 0", weight);
 
     style_picture *style = &painting->styles[painting->style_count];
-    const imp_scale *last = final_scale(painting);
-    style_size(painting, image->width, image->height, longer_side(last), &style->width, &style->height);
-    int status = imp_image_to_planes(context, image, style->width, style->height, &style->planes);
-    size_t pixels = (size_t)style->width * (size_t)style->height;
+    imp_canvas last = final_canvas(painting);
+    style->canvas = style_canvas(painting, image->width, image->height, &last);
+    int status = imp_image_to_planes(context, image, style->canvas.width, style->canvas.height, &style->planes);
     if (!status && painting->settings.keep_colors == IMP_COLORS_BEFORE) {
-        status = imp_colour_match(context, style->planes, pixels, painting->photo, plane_floats(last) / 3);
-        for (size_t i = 0; i < 3 * pixels; i++) style->planes[i] = fminf(fmaxf(style->planes[i], 0), 255);
+        size_t floats = imp_canvas_floats(&style->canvas);
+        status = imp_colour_match(context, style->planes, floats / 3, painting->photo, imp_canvas_floats(&last) / 3);
+        for (size_t i = 0; i < floats; i++) style->planes[i] = fminf(fmaxf(style->planes[i], 0), 255);
     }
     if (status) {
         imp_release(context, style->planes);
@@ -163,26 +167,25 @@ int imp_paint_add_style(imp_painting *painting, const imp_image *image, double w
 
 int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate) {
     const imp_settings *settings = &painting->settings;
-    const imp_scale *last = final_scale(painting);
-    imp_estimate sum = {.width = last->width, .height = last->height, .scales = settings->scale_count};
+    imp_canvas last = final_canvas(painting);
+    imp_estimate sum = {.width = last.width, .height = last.height, .scales = settings->scale_count};
     sum.iterations = imp_settings_iterations(settings);
     for (int i = next_scale(settings, 0); i < settings->scale_count; i++) {
-        const imp_scale *scale = &settings->scales[i];
+        const imp_canvas *canvas = &settings->scales[i].canvas;
         uint64_t bytes;
         double operations;
-        int status = imp_criterion_measure(painting->context, painting->network, settings, scale->width, scale->height,
-                                           &bytes, &operations);
+        int status = imp_criterion_measure(painting->context, painting->network, settings, imp_canvas_width(canvas),
+                                           imp_canvas_height(canvas), &bytes, &operations);
         if (status) return status;
         /* The picture and its gradient; the coarser scale's descent is there while this one's is made. */
-        bytes += 2 * plane_floats(scale) * sizeof(float) + imp_descent_measure(settings, scale->width, scale->height);
-        if (i > 0)
-            bytes += imp_descent_measure(settings, settings->scales[i - 1].width, settings->scales[i - 1].height);
+        bytes += 2 * imp_canvas_floats(canvas) * sizeof(float) + imp_descent_measure(settings, canvas);
+        if (i > 0) bytes += imp_descent_measure(settings, &settings->scales[i - 1].canvas);
         if (bytes > sum.bytes) sum.bytes = bytes;
-        sum.operations += operations * scale->iterations;
+        sum.operations += operations * settings->scales[i].iterations;
     }
-    sum.bytes += plane_floats(last) * sizeof(float); /* the photo                                                   */
+    sum.bytes += imp_canvas_floats(&last) * sizeof(float); /* the photo                                             */
     for (int i = 0; i < painting->style_count; i++)
-        sum.bytes += (uint64_t)painting->styles[i].width * (uint64_t)painting->styles[i].height * 3 * sizeof(float);
+        sum.bytes += imp_canvas_floats(&painting->styles[i].canvas) * sizeof(float);
     *estimate = sum;
     return IMP_OK;
 }
@@ -191,12 +194,11 @@ static int add_styles(imp_painting *painting) {
     int status = IMP_OK;
     for (int i = 0; i < painting->style_count && !status; i++) {
         style_picture *style = &painting->styles[i];
-        int width, height;
         float *planes;
-        style_size(painting, style->width, style->height, longer_side(current(painting)), &width, &height);
-        status = resize_planes(painting->context, style->planes, style->width, style->height, width, height,
-                               IMP_FILTER_LANCZOS, &planes);
-        if (!status) status = imp_criterion_add_style(painting->criterion, planes, width, height, style->weight);
+        imp_canvas canvas = style_canvas(painting, style->canvas.width, style->canvas.height, canvas_of(painting));
+        status = transfer(painting->context, style->planes, &style->canvas, &canvas, IMP_FILTER_LANCZOS, &planes);
+        if (!status)
+            status = imp_criterion_add_style(painting->criterion, planes, canvas.width, canvas.height, style->weight);
         imp_release(painting->context, planes);
     }
     return status;
@@ -210,12 +212,12 @@ static void release_criterion(imp_painting *painting) {
 }
 
 static int create_criterion(imp_painting *painting) {
-    const imp_scale *scale = current(painting);
+    const imp_canvas *canvas = canvas_of(painting);
     float *photo = NULL;
-    int status = imp_criterion_create(painting->context, painting->network, &painting->settings, scale->width,
-                                      scale->height, &painting->criterion);
+    int status = imp_criterion_create(painting->context, painting->network, &painting->settings,
+                                      imp_canvas_width(canvas), imp_canvas_height(canvas), &painting->criterion);
     if (!status) status = add_styles(painting);
-    if (!status) status = photo_at(painting, scale, &photo);
+    if (!status) status = photo_on_canvas(painting, &photo);
     if (!status) status = imp_criterion_set_content(painting->criterion, photo);
     imp_release(painting->context, photo);
     return status;
@@ -224,12 +226,11 @@ static int create_criterion(imp_painting *painting) {
 /* Makes the criterion and descent of the current scale, unless they are there. */
 static int prepare_scale(imp_painting *painting) {
     if (painting->criterion) return IMP_OK;
-    const imp_scale *scale = current(painting);
+    const imp_canvas *canvas = canvas_of(painting);
     imp_descent *descent = NULL;
-    painting->gradient = imp_allocate(painting->context, plane_floats(scale) * sizeof(float));
+    painting->gradient = imp_allocate(painting->context, imp_canvas_floats(canvas) * sizeof(float));
     if (!painting->gradient) return IMP_ERR_MEMORY;
-    int status = imp_descent_create(painting->context, &painting->settings, scale->width, scale->height,
-                                    painting->descent, &descent);
+    int status = imp_descent_create(painting->context, &painting->settings, canvas, painting->descent, &descent);
     if (!status) {
         imp_descent_free(painting->descent);
         painting->descent = descent;
@@ -243,7 +244,7 @@ static int prepare_scale(imp_painting *painting) {
 static double work_until(const imp_settings *settings, int scale, double scale_iterations) {
     double before = 0, all = 0;
     for (int i = 0; i < settings->scale_count; i++) {
-        double pixels = (double)settings->scales[i].width * settings->scales[i].height;
+        double pixels = (double)imp_canvas_floats(&settings->scales[i].canvas);
         all += pixels * settings->scales[i].iterations;
         if (i < scale) before += pixels * settings->scales[i].iterations;
         if (i == scale) before += pixels * scale_iterations;
@@ -261,17 +262,12 @@ static int scale_is_over(const imp_painting *painting) {
 
 /* Carries the picture to the next scale. */
 static int advance_scale(imp_painting *painting) {
-    const imp_scale *old = current(painting);
     int index = next_scale(&painting->settings, painting->scale + 1);
-    const imp_scale *scale = &painting->settings.scales[index];
     const float *picture = imp_descent_picture(painting->descent, painting->planes);
     float *planes;
-    int status = resize_planes(painting->context, picture, old->width, old->height, scale->width, scale->height,
-                               IMP_FILTER_BICUBIC, &planes);
-    if (status) {
-        imp_release(painting->context, planes);
-        return status;
-    }
+    int status = transfer(painting->context, picture, canvas_of(painting), &painting->settings.scales[index].canvas,
+                          IMP_FILTER_BICUBIC, &planes);
+    if (status) return status;
     release_criterion(painting);
     imp_release(painting->context, painting->planes);
     painting->planes = planes;
@@ -283,20 +279,19 @@ static int advance_scale(imp_painting *painting) {
 
 /* Puts the picture back to the last good one and says what to do. */
 static int fail_numeric(imp_painting *painting) {
-    const imp_scale *scale = current(painting);
+    const imp_canvas *canvas = canvas_of(painting);
     if (painting->descent && imp_descent_last_good(painting->descent))
-        memcpy(painting->planes, imp_descent_last_good(painting->descent), plane_floats(scale) * sizeof(float));
+        memcpy(painting->planes, imp_descent_last_good(painting->descent), imp_canvas_floats(canvas) * sizeof(float));
     painting->failed = 1;
     return imp_fail(painting->context, IMP_ERR_NUMERIC,
                     "the loss is no longer a finite number (iteration %d, %d x %d pixels): lower the learning rate or "
-                    "the content and style "
-                    "weights; the picture is the last good one",
-                    painting->iteration + 1, scale->width, scale->height);
+                    "the content and style weights; the picture is the last good one",
+                    painting->iteration + 1, canvas->width, canvas->height);
 }
 
 static void report(const imp_painting *painting, const imp_losses *losses, imp_progress *progress) {
     const imp_settings *settings = &painting->settings;
-    const imp_scale *scale = current(painting);
+    const imp_canvas *canvas = canvas_of(painting);
     double seconds = painting->started > 0 ? imp_seconds() - painting->started : 0;
     double share = work_until(settings, painting->scale, painting->scale_iteration);
     double left = settings->time_limit > 0 ? settings->time_limit - seconds
@@ -304,8 +299,8 @@ static void report(const imp_painting *painting, const imp_losses *losses, imp_p
                                            : 0;
     *progress = (imp_progress){.scale = painting->scale + 1,
                                .scales = settings->scale_count,
-                               .width = scale->width,
-                               .height = scale->height,
+                               .width = canvas->width,
+                               .height = canvas->height,
                                .iteration = painting->iteration,
                                .iterations = imp_settings_iterations(settings),
                                .scale_iteration = painting->scale_iteration,
@@ -331,9 +326,11 @@ int imp_paint_losses(imp_painting *painting, imp_progress *progress, float *grad
     if (!status) status = prepare_scale(painting);
     if (!status) status = imp_criterion_evaluate(painting->criterion, painting->planes, &losses, painting->gradient);
     if (status) return status;
-    if (gradient) memcpy(gradient, painting->gradient, plane_floats(current(painting)) * sizeof(float));
     report(painting, &losses, progress);
-    return IMP_OK;
+    if (!gradient) return IMP_OK;
+    imp_canvas bare = {canvas_of(painting)->width, canvas_of(painting)->height, 0};
+    return imp_canvas_transfer(painting->context, painting->gradient, canvas_of(painting), &bare, IMP_FILTER_BICUBIC,
+                               gradient);
 }
 
 /* An infinite gradient beside a finite loss shows only in the pixels that it moved. */
@@ -350,7 +347,7 @@ static int step_optimizer(imp_painting *painting, const imp_losses *losses) {
     if (painting->bad_steps > MAX_BAD_STEPS) return fail_numeric(painting);
     int status =
         imp_descent_step(painting->descent, painting->iteration, painting->planes, losses->total, painting->gradient);
-    if (status == IMP_ERR_NUMERIC || (!status && !all_finite(painting->planes, plane_floats(current(painting)))))
+    if (status == IMP_ERR_NUMERIC || (!status && !all_finite(painting->planes, imp_canvas_floats(canvas_of(painting)))))
         return fail_numeric(painting);
     if (status) return status;
     painting->iteration++;
@@ -378,16 +375,15 @@ int imp_paint_step(imp_painting *painting, imp_progress *progress) {
 }
 
 int imp_paint_image(imp_painting *painting, imp_depth depth, imp_image *out) {
-    const imp_scale *scale = current(painting), *last = final_scale(painting);
+    imp_canvas last = final_canvas(painting);
     const float *picture = painting->planes;
     if (painting->descent && painting->scale_iteration > 0 && !painting->failed)
         picture = imp_descent_picture(painting->descent, painting->planes);
     float *planes;
-    int status = resize_planes(painting->context, picture, scale->width, scale->height, last->width, last->height,
-                               IMP_FILTER_BICUBIC, &planes);
+    int status = transfer(painting->context, picture, canvas_of(painting), &last, IMP_FILTER_BICUBIC, &planes);
     if (!status && painting->settings.keep_colors == IMP_COLORS_AFTER)
-        status = imp_colour_keep(painting->context, planes, painting->photo, plane_floats(last) / 3);
-    if (!status) status = imp_planes_to_image(painting->context, planes, last->width, last->height, depth, out);
+        status = imp_colour_keep(painting->context, planes, painting->photo, imp_canvas_floats(&last) / 3);
+    if (!status) status = imp_planes_to_image(painting->context, planes, last.width, last.height, depth, out);
     imp_release(painting->context, planes);
     return status;
 }

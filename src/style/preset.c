@@ -25,6 +25,7 @@ static const imp_preset presets[] = {
         .pooling = "max",
         .average_scale = 1.0,
         .padding = "replicate",
+        .margin = 8,
         .start = "content",
         .style_scale = 1.0,
     },

@@ -19,10 +19,10 @@ typedef struct imp_preset {
     double beta1, beta2;
     int learning_rate_step; /* iterations after which the rate is multiplied by learning_rate_decay; 0: never       */
     double learning_rate_decay;
-    int history;      /* pairs of L-BFGS                                                                        */
-    double first_step;    /* of L-BFGS, in pixel values; 0: PyTorch's rule, which depends on the loss's scale       */
-    int project;      /* 1: pixels are put back into 0..255 after every step                                    */
-    double averaging; /* decay of the exponential average of iterates that is the result; 0: the last iterate   */
+    int history;       /* pairs of L-BFGS                                                                        */
+    double first_step; /* of L-BFGS, in pixel values; 0: PyTorch's rule, which depends on the loss's scale       */
+    int project;       /* 1: pixels are put back into 0..255 after every step                                    */
+    double averaging;  /* decay of the exponential average of iterates that is the result; 0: the last iterate   */
 
     const char *content_layers, *style_layers, *style_loss;
     double content_weight, style_weight, variation_weight;
@@ -31,6 +31,7 @@ typedef struct imp_preset {
     const char *pooling;
     double average_scale;
     const char *padding;
+    int margin; /* pixels around the picture that are painted and cut off: style/canvas.h                 */
     const char *start;
     double style_scale; /* the style's longer side over the output's                                              */
 } imp_preset;

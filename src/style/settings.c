@@ -239,8 +239,9 @@ static int resolve_scales(imp_context *context, const imp_model *model, int widt
     settings->scale_count = count;
     for (int i = 0; i < count; i++) {
         double factor = factors[count - 1 - i];
-        settings->scales[i] = (imp_scale){(int)fmax(least, round(width * factor)),
-                                          (int)fmax(least, round(height * factor)), planned_iterations(preset, i)};
+        imp_canvas canvas = {(int)fmax(least, round(width * factor)), (int)fmax(least, round(height * factor)),
+                             preset->margin};
+        settings->scales[i] = (imp_scale){canvas, planned_iterations(preset, i)};
     }
     if (iterations >= 0) share_iterations(settings, iterations);
     return IMP_OK;

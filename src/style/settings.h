@@ -3,6 +3,7 @@
 #define IMP_STYLE_SETTINGS_H
 
 #include "models/model.h"
+#include "style/canvas.h"
 #include "style/losses.h"
 #include "style/preset.h"
 
@@ -17,7 +18,8 @@ typedef struct imp_loss_layer {
 } imp_loss_layer;
 
 typedef struct imp_scale {
-    int width, height, iterations;
+    imp_canvas canvas;
+    int iterations;
 } imp_scale;
 
 typedef struct imp_settings {

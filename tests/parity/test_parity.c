@@ -223,7 +223,7 @@ static void descend(const imp_settings *settings, double *losses, int count) {
     imp_criterion *criterion = create_criterion(settings);
     imp_descent *descent;
     memcpy(planes, fix.content, VALUES * sizeof *planes);
-    require(imp_descent_create(fix.context, settings, SIDE, SIDE, NULL, &descent));
+    require(imp_descent_create(fix.context, settings, &settings->scales[0].canvas, NULL, &descent));
     for (int i = 0; i < count; i++) {
         imp_losses at;
         require(imp_criterion_evaluate(criterion, planes, &at, gradient));

@@ -1,0 +1,65 @@
+/* The canvas: cut, resample, mirror. */
+#include "style/canvas.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+
+int imp_canvas_width(const imp_canvas *canvas) {
+    return canvas->width + 2 * canvas->margin;
+}
+
+int imp_canvas_height(const imp_canvas *canvas) {
+    return canvas->height + 2 * canvas->margin;
+}
+
+size_t imp_canvas_floats(const imp_canvas *canvas) {
+    return (size_t)3 * (size_t)imp_canvas_width(canvas) * (size_t)imp_canvas_height(canvas);
+}
+
+/* Index of the pixel that shows at i when a row of count pixels is mirrored at both ends, however far i lies outside. */
+static int mirror(int i, int count) {
+    int period = count > 1 ? 2 * (count - 1) : 1;
+    i = (i % period + period) % period;
+    return i < count ? i : period - i;
+}
+
+/* The picture inside a canvas, without its margin. */
+static void cut(const float *planes, const imp_canvas *canvas, float *out) {
+    size_t row = (size_t)imp_canvas_width(canvas), plane = row * (size_t)imp_canvas_height(canvas);
+    const float *first = planes + (size_t)canvas->margin * (row + 1);
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < canvas->height; y++, out += canvas->width)
+            memcpy(out, first + (size_t)c * plane + (size_t)y * row, (size_t)canvas->width * sizeof *out);
+}
+
+static void extend(const float *picture, const imp_canvas *canvas, float *out) {
+    int width = imp_canvas_width(canvas), height = imp_canvas_height(canvas);
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < height; y++, out += width) {
+            size_t row = (size_t)c * (size_t)canvas->height + (size_t)mirror(y - canvas->margin, canvas->height);
+            const float *from = picture + row * (size_t)canvas->width;
+            for (int x = 0; x < width; x++) out[x] = from[mirror(x - canvas->margin, canvas->width)];
+        }
+}
+
+int imp_canvas_transfer(imp_context *context, const float *planes, const imp_canvas *from, const imp_canvas *to,
+                        imp_filter filter, float *out) {
+    int same = from->width == to->width && from->height == to->height;
+    if (same && from->margin == to->margin) {
+        memcpy(out, planes, imp_canvas_floats(to) * sizeof *out);
+        return IMP_OK;
+    }
+    imp_canvas bare_from = {from->width, from->height, 0}, bare_to = {to->width, to->height, 0};
+    float *picture = imp_allocate(context, imp_canvas_floats(&bare_from) * sizeof(float));
+    float *resized = same ? picture : imp_allocate(context, imp_canvas_floats(&bare_to) * sizeof(float));
+    int status = picture && resized ? IMP_OK : IMP_ERR_MEMORY;
+    if (!status) cut(planes, from, picture);
+    if (!status && !same)
+        status =
+            imp_planes_resize(context, picture, 3, from->height, from->width, resized, to->height, to->width, filter);
+    if (!status) extend(resized, to, out);
+    if (resized != picture) imp_release(context, resized);
+    imp_release(context, picture);
+    return status;
+}
