@@ -105,13 +105,10 @@ def test_options(folder, options):
 
 
 def test_painting_comes_nearer_to_the_style(folder):
-    def last(*more):
-        result = painted("optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--json", "--preset", "classic",
-                         *more, folder=folder)
-        return [event for event in result.events() if event["event"] == "progress"]
-
-    losses = [event["total_loss"] for event in last("--iterations", "12")]
-    assert losses[-1] < 0.7 * losses[0]  # Adam's first dozen steps of 2.0 take away more than that on any picture
+    result = painted("optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--json", "--preset", "classic",
+                     "--content-weight", "0", "--iterations", "12", folder=folder)
+    losses = [event["total_loss"] for event in result.events() if event["event"] == "progress"]
+    assert losses[-1] < 0.9 * losses[0]  # a dozen of Adam's steps of 2.0, of an unhindered style loss
 
 
 def test_weights_of_styles(folder):
