@@ -252,15 +252,16 @@ static double work_until(const imp_settings *settings, int scale, double scale_i
     return all > 0 ? before / all : 1;
 }
 
-/* Whether the current scale has had its iterations, or its share of the time. A time limit replaces the count of iterations. */
+/* Whether the current scale has had its iterations, or its share of the time. */
 static int scale_is_over(const imp_painting *painting) {
     const imp_settings *settings = &painting->settings;
-    if (settings->time_limit <= 0) return painting->scale_iteration >= current(painting)->iterations;
+    if (settings->count_iterations && painting->scale_iteration >= current(painting)->iterations) return 1;
+    if (settings->time_limit == 0) return 0;
     double share = work_until(settings, painting->scale, current(painting)->iterations);
     return imp_seconds() - painting->started >= settings->time_limit * share;
 }
 
-/* Carries the picture to the next scale. */
+/* Carries the picture to the next scale that has iterations. */
 static int advance_scale(imp_painting *painting) {
     int index = next_scale(&painting->settings, painting->scale + 1);
     const float *picture = imp_descent_picture(painting->descent, painting->planes);
@@ -285,8 +286,9 @@ static int fail_numeric(imp_painting *painting) {
     painting->failed = 1;
     return imp_fail(painting->context, IMP_ERR_NUMERIC,
                     "the loss is no longer a finite number (iteration %d, %d x %d pixels): lower the learning rate or "
-                    "the content and style weights; the picture is the last good one",
-                    painting->iteration + 1, canvas->width, canvas->height);
+                    "the content and style weights%s",
+                    painting->iteration + 1, canvas->width, canvas->height,
+                    painting->iteration > 0 ? "; the picture is the last good one" : "");
 }
 
 static void report(const imp_painting *painting, const imp_losses *losses, imp_progress *progress) {
@@ -294,9 +296,9 @@ static void report(const imp_painting *painting, const imp_losses *losses, imp_p
     const imp_canvas *canvas = canvas_of(painting);
     double seconds = painting->started > 0 ? imp_seconds() - painting->started : 0;
     double share = work_until(settings, painting->scale, painting->scale_iteration);
-    double left = settings->time_limit > 0 ? settings->time_limit - seconds
-                  : share > 0              ? seconds * (1 - share) / share
-                                           : 0;
+    double left = share > 0 ? seconds * (1 - share) / share : 0;
+    if (settings->time_limit > 0 && (!settings->count_iterations || left > settings->time_limit - seconds))
+        left = settings->time_limit - seconds;
     *progress = (imp_progress){.scale = painting->scale + 1,
                                .scales = settings->scale_count,
                                .width = canvas->width,
@@ -353,7 +355,7 @@ static int step_optimizer(imp_painting *painting, const imp_losses *losses) {
     painting->iteration++;
     painting->scale_iteration++;
     painting->scale_over = scale_is_over(painting);
-    painting->finished = painting->scale_over && painting->scale == painting->settings.scale_count - 1;
+    painting->finished = painting->scale_over && is_last_scale(painting);
     return IMP_OK;
 }
 
