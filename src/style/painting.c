@@ -261,6 +261,14 @@ static int scale_is_over(const imp_painting *painting) {
     return imp_seconds() - painting->started >= settings->time_limit * share;
 }
 
+/* Whether no later scale has iterations. */
+static int is_last_scale(const imp_painting *painting) {
+    const imp_settings *settings = &painting->settings;
+    for (int i = painting->scale + 1; i < settings->scale_count; i++)
+        if (settings->scales[i].iterations > 0) return 0;
+    return 1;
+}
+
 /* Carries the picture to the next scale that has iterations. */
 static int advance_scale(imp_painting *painting) {
     int index = next_scale(&painting->settings, painting->scale + 1);

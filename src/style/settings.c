@@ -215,8 +215,8 @@ static void share_iterations(imp_settings *settings, int total) {
     }
 }
 
-/* The sizes from coarse to fine: the final one divided by growth as often as the longer side stays at or above the preset's smallest,
-   and the shorter side above what the loss layers need twice over (a map of one pixel says nothing of texture). */
+/* The sizes from coarse to fine: from the preset's smallest side to the final one by equal factors as near to its growth as they come. Left out
+   at the coarse end are those whose shorter side is under twice what the loss layers need: a map of one pixel says nothing of texture. */
 static int resolve_scales(imp_context *context, const imp_model *model, int width, int height, int iterations,
                           imp_settings *settings) {
     const imp_preset *preset = settings->preset;
@@ -227,18 +227,16 @@ static int resolve_scales(imp_context *context, const imp_model *model, int widt
                         "take a larger size "
                         "(enlarge a small photo) or layers nearer the input",
                         width, height, least);
-    double factors[IMP_MAX_SCALES] = {1};
-    int count = 1;
     double longer = width > height ? width : height, shorter = width > height ? height : width;
-    while (preset->smallest_side && count < IMP_MAX_SCALES) {
-        double factor = factors[count - 1] / preset->growth;
-        if (longer * factor < preset->smallest_side * 0.99 || shorter * factor < 2 * least)
-            break; /* 0.99: 128 stays 128 after rounding */
-        factors[count++] = factor;
-    }
+    int count = 1;
+    if (preset->smallest_side && longer > preset->smallest_side)
+        count += (int)round(log(longer / preset->smallest_side) / log(preset->growth));
+    double growth = count > 1 ? pow(longer / preset->smallest_side, 1.0 / (count - 1)) : 1;
+    while (count > 1 && shorter * pow(growth, 1 - count) < 2 * least) count--;
+    if (count > IMP_MAX_SCALES) count = IMP_MAX_SCALES;
     settings->scale_count = count;
     for (int i = 0; i < count; i++) {
-        double factor = factors[count - 1 - i];
+        double factor = pow(growth, i + 1 - count);
         imp_canvas canvas = {(int)fmax(least, round(width * factor)), (int)fmax(least, round(height * factor)),
                              preset->margin};
         settings->scales[i] = (imp_scale){canvas, planned_iterations(preset, i)};
@@ -293,6 +291,7 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
                                                 : settings->preset->style_scale;
     settings->keep_colors = options->keep_colors;
     settings->time_limit = options->time_limit;
+    settings->count_iterations = options->iterations >= 0 || options->time_limit == 0;
     settings->seed = options->seed;
     return IMP_OK;
 }

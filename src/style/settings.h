@@ -38,6 +38,7 @@ typedef struct imp_settings {
     double style_scale; /* the style's longer side over the picture's, at every scale                               */
     imp_keep_colors keep_colors;
     double time_limit;
+    int count_iterations; /* 0: the time limit alone ends a scale                                                   */
     uint64_t seed;
 } imp_settings;
 
