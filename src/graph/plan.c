@@ -70,6 +70,31 @@ int imp_plan_measure(imp_context *context, const imp_network *network, const imp
     return status;
 }
 
+static uint64_t target_bytes(const imp_plan *plan) {
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < plan->options.tap_count; i++) {
+        const imp_map *map = &plan->nodes[plan->tap_nodes[i]].value;
+        imp_map bare;
+
+        if (!(plan->taps[i].use & IMP_TAP_MAP)) continue;
+        /* Cannot overflow: the same map with its halo did not. */
+        imp_map_layout(&bare, map->batch, map->view.channels, map->view.height, map->view.width, 0);
+        bytes += sizeof(imp_map_target) + imp_map_floats(&bare) * sizeof(float);
+    }
+    return bytes;
+}
+
+int imp_plan_measure_targets(imp_context *context, const imp_network *network, const imp_plan_options *options,
+                             uint64_t *bytes) {
+    imp_plan *plan;
+    int status = compile(context, network, options, &plan);
+
+    if (status == IMP_OK) *bytes = target_bytes(plan);
+    imp_plan_free(plan);
+    return status;
+}
+
 /* How --verbose names what runs for a node. */
 static void name_kernels(imp_plan *plan, imp_node *node) {
     const imp_layer *layer = &plan->network->layers[node->layer];

@@ -64,6 +64,10 @@ typedef struct imp_tap_gradient {
 int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes,
                      double *operations);
 
+/* The memory of the targets that imp_plan_copy_map would make of all taps that keep their map. */
+int imp_plan_measure_targets(imp_context *context, const imp_network *network, const imp_plan_options *options,
+                             uint64_t *bytes);
+
 int imp_plan_create(imp_context *context, const imp_network *network, const imp_plan_options *options, imp_plan **plan);
 void imp_plan_free(imp_plan *plan);
 

@@ -86,8 +86,7 @@ int imp_criterion_create(imp_context *context, const imp_network *network, const
     criterion->width = width;
     criterion->height = height;
     list_taps(criterion);
-    imp_plan_options options = plan_options(criterion, criterion->taps, criterion->tap_count, width, height, 1);
-    int status = imp_plan_create(context, network, &options, &criterion->plan);
+    int status = IMP_OK;
     for (int i = 0; i < criterion->tap_count && !status; i++)
         if (criterion->losses[i].has_style) status = create_style_target(criterion, i);
     if (status) {
@@ -98,25 +97,60 @@ int imp_criterion_create(imp_context *context, const imp_network *network, const
     return IMP_OK;
 }
 
+/* Bytes of all but plans and the targets that come out of them. */
+static uint64_t bytes_beside_plan(const imp_criterion *criterion) {
+    uint64_t bytes = sizeof *criterion;
+    for (int i = 0; i < criterion->tap_count; i++) {
+        int channels = criterion->network->layers[criterion->taps[i].layer].channels;
+        if (!criterion->losses[i].has_style) continue;
+        bytes += ((uint64_t)channels + 1) * (uint64_t)channels * sizeof(float); /* by_second, by_sum */
+        bytes += imp_style_target_measure(criterion->context, criterion->settings->style_loss, channels);
+    }
+    return bytes;
+}
+
 int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
                           int height, uint64_t *bytes, double *operations) {
     imp_criterion criterion = {.context = context, .network = network, .settings = settings};
     list_taps(&criterion);
     imp_plan_options options = plan_options(&criterion, criterion.taps, criterion.tap_count, width, height, 1);
-    return imp_plan_measure(context, network, &options, bytes, operations);
+    uint64_t targets;
+    int status = imp_plan_measure(context, network, &options, bytes, operations);
+    if (!status) status = imp_plan_measure_targets(context, network, &options, &targets);
+    if (!status) *bytes += targets + bytes_beside_plan(&criterion);
+    return status;
 }
 
-/* Statistics of a style picture, by a plan of its own that goes no further than the deepest style layer. */
-int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight) {
-    imp_tap taps[IMP_MAX_LOSS_LAYERS];
-    loss_tap *targets[IMP_MAX_LOSS_LAYERS];
+/* The taps of a plan that sees a style picture, which goes no further than the deepest style layer, and the losses that
+   they are for; how many. */
+static int list_style_taps(imp_criterion *criterion, imp_tap *taps, loss_tap **targets) {
     int count = 0;
     for (int i = 0; i < criterion->tap_count; i++)
         if (criterion->losses[i].has_style) {
             targets[count] = &criterion->losses[i];
             taps[count++] = (imp_tap){criterion->taps[i].layer, IMP_TAP_STATISTICS};
         }
-    if (count == 0) return IMP_OK;
+    return count;
+}
+
+int imp_criterion_measure_style(imp_context *context, const imp_network *network, const imp_settings *settings,
+                                int width, int height, uint64_t *bytes) {
+    imp_criterion criterion = {.context = context, .network = network, .settings = settings};
+    imp_tap taps[IMP_MAX_LOSS_LAYERS];
+    loss_tap *targets[IMP_MAX_LOSS_LAYERS];
+    double operations;
+    list_taps(&criterion);
+    imp_plan_options options =
+        plan_options(&criterion, taps, list_style_taps(&criterion, taps, targets), width, height, 0);
+    int status = imp_plan_measure(context, network, &options, bytes, &operations);
+    if (!status) *bytes += bytes_beside_plan(&criterion);
+    return status;
+}
+
+int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight) {
+    imp_tap taps[IMP_MAX_LOSS_LAYERS];
+    loss_tap *targets[IMP_MAX_LOSS_LAYERS];
+    int count = list_style_taps(criterion, taps, targets);
     imp_plan_options options = plan_options(criterion, taps, count, width, height, 0);
     imp_plan *plan;
     int status = imp_plan_create(criterion->context, criterion->network, &options, &plan);
@@ -130,14 +164,16 @@ int imp_criterion_add_style(imp_criterion *criterion, const float *style, int wi
     return status;
 }
 
+/* Makes the plan only now, so that it and that of a style picture are never there at the same time. */
 int imp_criterion_set_content(imp_criterion *criterion, const float *content) {
-    int status = imp_plan_forward(criterion->plan, content);
+    imp_plan_options options =
+        plan_options(criterion, criterion->taps, criterion->tap_count, criterion->width, criterion->height, 1);
+    int status = imp_plan_create(criterion->context, criterion->network, &options, &criterion->plan);
+    if (!status) status = imp_plan_forward(criterion->plan, content);
     for (int i = 0; i < criterion->tap_count && !status; i++) {
         loss_tap *tap = &criterion->losses[i];
         if (tap->has_style) status = imp_style_target_finish(tap->style_target);
         if (!tap->has_content || status) continue;
-        imp_map_target_free(criterion->context, tap->content_target);
-        tap->content_target = NULL;
         status = imp_plan_copy_map(criterion->plan, i, &tap->content_target);
         criterion->gradients[i].target = tap->content_target;
     }

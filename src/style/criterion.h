@@ -16,14 +16,18 @@ typedef struct imp_losses {
 int imp_criterion_create(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
                          int height, imp_criterion **criterion);
 
-/* What create and later calls take, in bytes, and the operations of one evaluation. */
+/* What a criterion with its content takes, in bytes, and the operations of one evaluation. */
 int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
                           int height, uint64_t *bytes, double *operations);
+
+/* Bytes that a criterion takes while a style of this size is added to it. */
+int imp_criterion_measure_style(imp_context *context, const imp_network *network, const imp_settings *settings,
+                                int width, int height, uint64_t *bytes);
 
 /* style: planes [3, height, width] on 0..255, of any size that reaches the deepest style layer. */
 int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight);
 
-/* content: planes of the criterion's own size. After the last style. */
+/* content: planes of the criterion's own size. Once, after the last style. */
 int imp_criterion_set_content(imp_criterion *criterion, const float *content);
 
 /* Losses at planes [3, height, width]; gradient of the total by planes, written. */

@@ -333,6 +333,13 @@ int imp_style_target_create(imp_context *context, const imp_style_loss *loss, in
     return IMP_ERR_MEMORY;
 }
 
+uint64_t imp_style_target_measure(const imp_context *context, const imp_style_loss *loss, int channels) {
+    uint64_t c = (uint64_t)channels, floats = c * c, doubles = 6 * c; /* second; what else create makes */
+    uint64_t bytes = sizeof(imp_style_target) + floats * sizeof(float) + doubles * sizeof(double);
+    if (loss->prepare != prepare_wasserstein) return bytes;
+    return bytes + 3 * floats * sizeof(float) + imp_matrices_measure(context, channels);
+}
+
 void imp_style_target_free(imp_style_target *target) {
     if (!target) return;
     imp_context *context = target->context;

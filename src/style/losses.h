@@ -35,6 +35,9 @@ const imp_style_loss *imp_style_loss_at(int index);
 int imp_style_target_create(imp_context *context, const imp_style_loss *loss, int channels, double feature_scale,
                             imp_style_target **target);
 
+/* Bytes that a target takes, from create to the evaluations. */
+uint64_t imp_style_target_measure(const imp_context *context, const imp_style_loss *loss, int channels);
+
 /* Adds a style picture's statistics; weight > 0 counts against the other pictures' weights. */
 int imp_style_target_add(imp_style_target *target, const imp_statistics *statistics, double weight);
 

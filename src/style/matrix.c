@@ -9,12 +9,23 @@
 
 #define PANEL 64 /* columns of a Cholesky step: what is done one by one stays small beside the products */
 
+/* Floats of one thread's scratch, in whole cache lines. */
+static size_t thread_scratch(const imp_kernels *kernels, int n) {
+    size_t line = IMP_ALIGNMENT / sizeof(float);
+    return (kernels->gemm_scratch(n, n) + line - 1) / line * line;
+}
+
+uint64_t imp_matrices_measure(const imp_context *context, int n) {
+    uint64_t threads = (uint64_t)imp_thread_pool_size(context->pool), count = (uint64_t)n * (uint64_t)n;
+    uint64_t scratch = threads * thread_scratch(imp_kernels_get(context->cpu_features), n);
+    return (scratch + 2 * count) * sizeof(float) + (uint64_t)n * sizeof(double);
+}
+
 int imp_matrices_create(imp_context *context, int n, imp_matrices *matrices) {
     const imp_kernels *kernels = imp_kernels_get(context->cpu_features);
     *matrices = (imp_matrices){.context = context, .kernels = kernels, .n = n};
-    size_t bytes = (size_t)n * (size_t)n * sizeof(float);
-    size_t threads = (size_t)imp_thread_pool_size(context->pool), line = IMP_ALIGNMENT / sizeof(float);
-    matrices->thread_scratch = (kernels->gemm_scratch(n, n) + line - 1) / line * line;
+    size_t bytes = (size_t)n * (size_t)n * sizeof(float), threads = (size_t)imp_thread_pool_size(context->pool);
+    matrices->thread_scratch = thread_scratch(kernels, n);
     if ((matrices->scratch = imp_allocate(context, threads * matrices->thread_scratch * sizeof(float))) &&
         (matrices->work[0] = imp_allocate(context, bytes)) && (matrices->work[1] = imp_allocate(context, bytes)) &&
         (matrices->rows = imp_allocate(context, (size_t)n * sizeof(double))))

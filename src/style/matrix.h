@@ -18,6 +18,7 @@ typedef struct imp_matrices {
 } imp_matrices;
 
 int imp_matrices_create(imp_context *context, int n, imp_matrices *matrices);
+uint64_t imp_matrices_measure(const imp_context *context, int n); /* bytes that create takes */
 void imp_matrices_release(imp_matrices *matrices);
 
 /* c = alpha a b + beta c; c is neither a nor b. */

@@ -165,6 +165,25 @@ int imp_paint_add_style(imp_painting *painting, const imp_image *image, double w
     return IMP_OK;
 }
 
+/* Bytes that a criterion on the canvas takes at most, while it is made and afterwards; operations of an evaluation. */
+static int measure_criterion(const imp_painting *painting, const imp_canvas *canvas, uint64_t *bytes,
+                             double *operations) {
+    int status = imp_criterion_measure(painting->context, painting->network, &painting->settings,
+                                       imp_canvas_width(canvas), imp_canvas_height(canvas), bytes, operations);
+    for (int i = 0; i < painting->style_count && !status; i++) {
+        const imp_canvas *whole = &painting->styles[i].canvas;
+        imp_canvas style = style_canvas(painting, whole->width, whole->height, canvas);
+        uint64_t adding;
+        status = imp_criterion_measure_style(painting->context, painting->network, &painting->settings, style.width,
+                                             style.height, &adding);
+        if (status) break;
+        /* The style at its final size is cut and resampled. */
+        adding += (2 * imp_canvas_floats(&style) + imp_canvas_floats(whole)) * sizeof(float);
+        if (adding > *bytes) *bytes = adding;
+    }
+    return status;
+}
+
 int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate) {
     const imp_settings *settings = &painting->settings;
     imp_canvas last = final_canvas(painting);
@@ -174,16 +193,16 @@ int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate) {
         const imp_canvas *canvas = &settings->scales[i].canvas;
         uint64_t bytes;
         double operations;
-        int status = imp_criterion_measure(painting->context, painting->network, settings, imp_canvas_width(canvas),
-                                           imp_canvas_height(canvas), &bytes, &operations);
+        int status = measure_criterion(painting, canvas, &bytes, &operations);
         if (status) return status;
-        /* The picture and its gradient; the coarser scale's descent is there while this one's is made. */
-        bytes += 2 * imp_canvas_floats(canvas) * sizeof(float) + imp_descent_measure(settings, canvas);
+        /* The picture and its gradient, and three times its size while the photo is brought onto the canvas, or the
+           result off it; the coarser scale's descent is there while this one's is made. */
+        bytes += (2 + 3) * imp_canvas_floats(canvas) * sizeof(float) + imp_descent_measure(settings, canvas);
         if (i > 0) bytes += imp_descent_measure(settings, &settings->scales[i - 1].canvas);
         if (bytes > sum.bytes) sum.bytes = bytes;
         sum.operations += operations * settings->scales[i].iterations;
     }
-    sum.bytes += imp_canvas_floats(&last) * sizeof(float); /* the photo                                             */
+    sum.bytes += imp_canvas_floats(&last) * sizeof(float); /* the photo */
     for (int i = 0; i < painting->style_count; i++)
         sum.bytes += imp_canvas_floats(&painting->styles[i].canvas) * sizeof(float);
     *estimate = sum;
