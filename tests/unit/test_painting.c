@@ -1,0 +1,256 @@
+/* Paintings through the public interface, on a network small enough for each allocation to fail in turn. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/context.h"
+#include "failing_allocator.h"
+#include "tiny_model.h"
+
+#define WIDTH 40
+#define HEIGHT 32
+
+/* What all tests share: a model of its own context, and two pictures. */
+typedef struct fixture {
+    imp_context *context;
+    imp_model *model;
+    uint8_t samples[2][HEIGHT * WIDTH * 3];
+    imp_image photo, style;
+} fixture;
+
+static fixture shared;
+
+static imp_image picture_of(uint8_t *samples, unsigned seed) {
+    for (int i = 0; i < HEIGHT * WIDTH * 3; i++) {
+        seed = seed * 1664525u + 1013904223u; /* Numerical Recipes' generator */
+        samples[i] = (uint8_t)(seed >> 24);
+    }
+    return (imp_image){sizeof(imp_image), WIDTH, HEIGHT, 3, IMP_DEPTH_8, WIDTH * 3, samples};
+}
+
+static int set_up(void **state) {
+    const char *path = "test_painting.pth";
+    file_maker file;
+    (void)state;
+    tiny_fill();
+    make_tiny(&file, "features.", tiny_numbers);
+    assert_int_equal(write_torch(&file, path, 0), 0);
+    assert_int_equal(imp_context_create(NULL, &shared.context), IMP_OK);
+    assert_int_equal(imp_model_import_known(shared.context, path, "caffe", tiny_known, &shared.model), IMP_OK);
+    remove(path);
+    shared.photo = picture_of(shared.samples[0], 1);
+    shared.style = picture_of(shared.samples[1], 2);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    imp_model_free(shared.model);
+    imp_context_free(shared.context);
+    return 0;
+}
+
+/* Scales of 32 and 40 pixels cannot be had from a preset (they begin at 128); more than one scale is the parity test's. */
+static imp_painting_options tiny_options(const char *optimizer) {
+    imp_painting_options options;
+    imp_painting_options_default(&options);
+    options.optimizer = optimizer;
+    options.iterations = 3;
+    options.content_layers = "conv2_2";
+    options.style_layers = "conv1_1,conv2_1:0.5";
+    options.variation_weight = 1;
+    options.style_weight = 1;
+    return options;
+}
+
+static imp_painting *painting_of(imp_context *context, const imp_painting_options *options) {
+    imp_painting *painting = NULL;
+    assert_int_equal(imp_painting_create(context, shared.model, &shared.photo, options, &painting), IMP_OK);
+    assert_int_equal(imp_painting_add_style(painting, &shared.style, 1), IMP_OK);
+    return painting;
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+/* A whole painting. After a failure each call is made once more, now with memory: it must work as if nothing had been. */
+static int paint_whole(imp_context *context, void *user) {
+    const imp_painting_options *options = user;
+    imp_painting *painting = NULL;
+    imp_progress progress = {.size = sizeof progress};
+    imp_image picture;
+    int failed = IMP_OK, status = imp_painting_create(context, shared.model, &shared.photo, options, &painting);
+    if (status) assert_null(painting);
+    if (!status) status = imp_painting_add_style(painting, &shared.style, 1);
+    while (!status && !progress.done) {
+        status = imp_painting_step(painting, &progress);
+        if (status == IMP_ERR_MEMORY && !failed) {
+            failed = status;
+            status = imp_painting_step(painting, &progress);
+            if (status == IMP_ERR_MEMORY) break; /* this time all that follow fail */
+        }
+    }
+    if (!status) {
+        status = imp_painting_image(painting, IMP_DEPTH_16, &picture);
+        if (status) assert_null(picture.pixels);
+        imp_image_release(context, &picture);
+    }
+    imp_painting_free(painting);
+    return status ? status : failed;
+}
+
+static void every_allocation_may_fail(void **state) {
+    static const char *const optimizers[] = {"adam", "lbfgs"};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        imp_painting_options options = tiny_options(optimizers[i]);
+        if (i == 0) options.keep_colors = IMP_COLORS_AFTER, options.style_loss = "wasserstein";
+        assert_int_equal(imp_test_every_allocation(paint_whole, &options), 0);
+    }
+}
+
+static void the_estimate_is_enough(void **state) {
+    imp_painting_options options = tiny_options("lbfgs");
+    imp_painting *painting;
+    imp_estimate estimate = {.size = sizeof estimate};
+    imp_context_info before = {.size = sizeof before}, after = {.size = sizeof after};
+    imp_context *context;
+    (void)state;
+    assert_int_equal(imp_context_create(NULL, &context), IMP_OK);
+    imp_context_get_info(context, &before);
+    painting = painting_of(context, &options);
+    assert_int_equal(imp_painting_estimate(painting, &estimate), IMP_OK);
+    assert_int_equal(estimate.width, WIDTH);
+    assert_int_equal(estimate.height, HEIGHT);
+    assert_int_equal(estimate.iterations, 3);
+    while (estimate.iterations--) assert_int_equal(imp_painting_step(painting, NULL), IMP_OK);
+    imp_context_get_info(context, &after);
+    if (after.memory_peak - before.memory_now > estimate.bytes)
+        print_error("%zu bytes were taken, %llu estimated\n", after.memory_peak - before.memory_now,
+                    (unsigned long long)estimate.bytes);
+    assert_true(after.memory_peak - before.memory_now <= estimate.bytes);
+    imp_painting_free(painting);
+    imp_context_free(context);
+}
+
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
+
+static void steps_are_as_many_as_asked_for(void **state) {
+    static uint8_t samples[160 * 200 * 3];
+    imp_image large = {sizeof large, 200, 160, 3, IMP_DEPTH_8, 600, samples};
+    (void)state;
+    for (int i = 0; i < 160 * 200 * 3; i++) samples[i] = (uint8_t)(i * 7919 >> 3);
+    /* The preset "crowsonkb" has scales of 128 and 181 pixels, and 200 there; fewer iterations than scales leave some out. */
+    for (int iterations = 0; iterations < 5; iterations++) {
+        imp_painting_options options = tiny_options("adam");
+        imp_progress progress = {.size = sizeof progress};
+        imp_painting *painting = NULL;
+        imp_image picture = {0};
+        int steps = 0;
+        options.preset = "crowsonkb";
+        options.iterations = iterations;
+        assert_int_equal(imp_painting_create(shared.context, shared.model, &large, &options, &painting), IMP_OK);
+        assert_int_equal(imp_painting_add_style(painting, &shared.style, 1), IMP_OK);
+        for (; !progress.done; steps++) assert_int_equal(imp_painting_step(painting, &progress), IMP_OK);
+        assert_int_equal(progress.iteration, iterations);
+        assert_int_equal(progress.iterations, iterations);
+        assert_int_equal(steps, iterations ? iterations : 1);
+        assert_int_equal(imp_painting_step(painting, &progress), IMP_OK); /* nothing more */
+        assert_int_equal(progress.iteration, iterations);
+        assert_int_equal(imp_painting_image(painting, IMP_DEPTH_8, &picture), IMP_OK);
+        assert_true(picture.width == 200 && picture.height == 160 && picture.channels == 3);
+        imp_image_release(shared.context, &picture);
+        imp_painting_free(painting);
+    }
+}
+
+static void losses_agree_with_the_step(void **state) {
+    imp_painting_options options = tiny_options("adam");
+    imp_painting *painting = painting_of(shared.context, &options);
+    imp_progress losses = {.size = sizeof losses}, progress = {.size = sizeof progress};
+    float *gradient = calloc(3 * WIDTH * HEIGHT, sizeof *gradient);
+    double squares = 0;
+    (void)state;
+    assert_non_null(gradient);
+    assert_int_equal(imp_painting_losses(painting, &losses, gradient), IMP_OK);
+    assert_int_equal(imp_painting_losses(painting, NULL, NULL), IMP_OK);
+    assert_int_equal(imp_painting_step(painting, &progress), IMP_OK);
+    assert_true(losses.total_loss > 0 && losses.total_loss == progress.total_loss);
+    assert_true(losses.style_loss == progress.style_loss && losses.content_loss == progress.content_loss);
+    assert_true(losses.iteration == 0 && progress.iteration == 1);
+    for (int i = 0; i < 3 * WIDTH * HEIGHT; i++) squares += (double)gradient[i] * gradient[i];
+    assert_true(squares > 0 && isfinite(squares));
+    free(gradient);
+    imp_painting_free(painting);
+}
+
+/* ---- Structs and arguments --------------------------------------------------------------------------------------- */
+
+static void structs_of_other_versions_are_taken(void **state) {
+    imp_painting_options options = tiny_options("adam");
+    imp_painting *painting;
+    imp_progress progress = {.size = offsetof(imp_progress, seconds), .seconds = 77, .done = 77};
+    imp_estimate estimate = {.size = offsetof(imp_estimate, iterations), .iterations = 77};
+    imp_node_profile profile = {.size = offsetof(imp_node_profile, calls), .calls = 77};
+    (void)state;
+    options.size = offsetof(imp_painting_options, keep_colors); /* what follows keeps its default */
+    options.keep_colors = 99;
+    options.start = "nothing that is known";
+    painting = painting_of(shared.context, &options);
+    assert_int_equal(imp_painting_estimate(painting, &estimate), IMP_OK);
+    assert_true(estimate.size == offsetof(imp_estimate, iterations) && estimate.iterations == 77 && estimate.bytes);
+    assert_int_equal(imp_painting_step(painting, &progress), IMP_OK);
+    assert_true(progress.iteration == 1 && progress.seconds == 77 && progress.done == 77);
+    assert_int_equal(imp_painting_profile(painting, 0, &profile), IMP_OK);
+    assert_true(profile.calls == 77 && profile.name != NULL);
+
+    progress.size = 0;
+    assert_int_equal(imp_painting_step(painting, &progress), IMP_ERR_ARGUMENT);
+    assert_non_null(strstr(imp_error(shared.context), "progress: its size field is 0"));
+    assert_int_equal(imp_painting_estimate(painting, NULL), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_painting_profile(painting, 1000000, &profile), IMP_ERR_ARGUMENT);
+    imp_painting_free(painting);
+}
+
+static void what_cannot_be_is_refused(void **state) {
+    imp_painting_options options = tiny_options("adam");
+    imp_painting *painting = NULL;
+    imp_image picture;
+    (void)state;
+    options.style_layers = "conv1_1:0,5";
+    assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photo, &options, &painting),
+                     IMP_ERR_ARGUMENT);
+    assert_null(painting);
+    options.style_layers = "conv1_1:0.5x";
+    assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photo, &options, &painting),
+                     IMP_ERR_ARGUMENT);
+    options = tiny_options("adam");
+    assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photo, &options, &painting), IMP_OK);
+    assert_int_equal(imp_painting_step(painting, NULL), IMP_ERR_STATE);
+    assert_int_equal(imp_painting_add_style(painting, &shared.style, 0), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_painting_add_style(painting, &shared.style, 1), IMP_OK);
+    assert_int_equal(imp_painting_step(painting, NULL), IMP_OK);
+    assert_int_equal(imp_painting_add_style(painting, &shared.style, 1), IMP_ERR_STATE);
+    memset(&picture, 0xFF, sizeof picture);
+    assert_int_equal(imp_painting_image(painting, (imp_depth)3, &picture), IMP_ERR_ARGUMENT);
+    assert_null(picture.pixels);
+    imp_painting_free(painting);
+    assert_int_equal(imp_painting_step(NULL, NULL), IMP_ERR_ARGUMENT);
+    imp_painting_free(NULL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_allocation_may_fail),           cmocka_unit_test(the_estimate_is_enough),
+        cmocka_unit_test(steps_are_as_many_as_asked_for),      cmocka_unit_test(losses_agree_with_the_step),
+        cmocka_unit_test(structs_of_other_versions_are_taken), cmocka_unit_test(what_cannot_be_is_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
