@@ -1,4 +1,5 @@
-/* How alike the textures of two pictures are: the Pearson correlation of their Gram matrices, layer by layer and in the mean.
+/* How alike the textures of two pictures are: the Pearson correlation of their Gram matrices, layer by layer
+ * and in the mean.
  *
  * usage: similarity MODEL.safetensors PAINTED STYLE SIDE
  * Both pictures are read at a longer side of SIDE pixels. Prints one JSON line: {"conv1_1": 0.98, ..., "mean": 0.9}. */

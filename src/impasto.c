@@ -1,5 +1,5 @@
-/* The public interface of paintings: the caller's structs checked, then style/painting.h. What the other folders offer to
- * the public (contexts, models, images) stands where it is made. */
+/* The public interface of paintings: the caller's structs checked, then style/painting.h. What the other folders offer
+ * to the public (contexts, models, images) stands where it is made. */
 #include "impasto.h"
 
 #include "base/image.h"

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define ALIGNMENT 64 /* as impasto.h asks of an allocator                                                           */
+#define ALIGNMENT 64 /* as impasto.h asks of an allocator */
 
 static void *allocate(void *user, size_t bytes) {
     imp_failing_allocator *allocator = user;

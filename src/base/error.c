@@ -4,8 +4,8 @@
 
 #include "base/context.h"
 
-/* Control characters out of a file's name or content must not reach a terminal or break the line: those of ASCII, and those
-   from U+0080 to U+009F in UTF-8. */
+/* Control characters out of a file's name or content must not reach a terminal or break the line: those of ASCII, and
+   those from U+0080 to U+009F in UTF-8. */
 static void clean_line(char *text) {
     for (unsigned char *at = (unsigned char *)text; *at; at++)
         if (at[0] < ' ' || at[0] == 127 || (at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F)) *at = '?';

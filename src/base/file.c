@@ -12,8 +12,8 @@
 
 #include "base/memory.h"
 
-#define FIRST_PIPE_BYTES ((size_t)1 << 16) /* what a pipe is first given; doubled as more comes                       */
-#define NAME_ATTEMPTS 100                  /* names tried for a temporary file before giving up                       */
+#define FIRST_PIPE_BYTES ((size_t)1 << 16) /* what a pipe is first given; doubled as more comes */
+#define NAME_ATTEMPTS 100                  /* names tried for a temporary file before giving up */
 
 /* Reads until the end or until length bytes are there; -1 on an error. */
 static int read_bytes(int file, uint8_t *bytes, size_t length, size_t *got) {
@@ -95,8 +95,7 @@ int imp_file_read(imp_context *context, const char *path, uint64_t limit, uint8_
     return status;
 }
 
-/* Where writing to path ends up: a link's target, so that the link stays one. Refuses what a rename would
- * destroy. */
+/* Where writing to path ends up: a link's target, so that the link stays one. Refuses what a rename would destroy. */
 static int resolve_target(imp_context *context, const char *path, char **target) {
     char resolved[PATH_MAX];
     struct stat about;

@@ -36,8 +36,7 @@ uint16_t imp_f32_to_f16(float value) {
     uint32_t bits = bits_of(value), sign = bits >> 16 & 0x8000;
     uint32_t magnitude = bits & 0x7FFFFFFF;
     int exponent = (int)(magnitude >> 23) - 127;
-    if (magnitude > 0x7F800000)
-        return (uint16_t)(sign | 0x7E00 | (magnitude >> 13 & 0x3FF)); /* NaN, made quiet */
+    if (magnitude > 0x7F800000) return (uint16_t)(sign | 0x7E00 | (magnitude >> 13 & 0x3FF)); /* NaN, made quiet */
     if (exponent > 15) return (uint16_t)(sign | 0x7C00);
     if (exponent >= -14) /* a carry out of the mantissa rounds up the exponent, to infinity at the end */
         return (uint16_t)(sign | (shift_rounded(magnitude, 13) - ((127 - 15) << 10)));

@@ -1,7 +1,7 @@
 /* Checks of an imp_image that comes from a caller. */
 #include "base/image.h"
 
-#define MAX_CHANNELS 4 /* RGB and alpha                                                                               */
+#define MAX_CHANNELS 4 /* RGB and alpha */
 
 int imp_image_check_shape(imp_context *context, int width, int height, int channels, imp_depth depth,
                           const char *what) {

@@ -23,8 +23,7 @@ char *imp_duplicate(imp_context *context, const char *text);
 /* a * b into *product; 0 when it overflows size_t. */
 int imp_multiply(size_t a, size_t b, size_t *product);
 
-/* Memory that outlives a context, of a model: the allocator of the context that made it, copied, without its
- * limit. */
+/* Memory that outlives a context, of a model: the allocator of the context that made it, copied, without its limit. */
 typedef struct imp_allocator {
     void *(*allocate)(void *user, size_t bytes);
     void (*release)(void *user, void *memory);

@@ -1,5 +1,4 @@
-/* Random numbers: xoshiro256++ and splitmix64 (Blackman and Vigna, prng.di.unimi.it), Marsaglia's polar
- * method. */
+/* Random numbers: xoshiro256++ and splitmix64 (Blackman and Vigna, prng.di.unimi.it), Marsaglia's polar method. */
 #include "base/random.h"
 
 #include <math.h>

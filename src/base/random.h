@@ -12,6 +12,6 @@ typedef struct imp_random {
 void imp_random_seed(imp_random *random, uint64_t seed);
 uint64_t imp_random_next(imp_random *random);
 double imp_random_uniform(imp_random *random); /* [0, 1) */
-double imp_random_normal(imp_random *random);  /* mean 0, deviation 1, by Marsaglia's polar method  */
+double imp_random_normal(imp_random *random);  /* mean 0, deviation 1, by Marsaglia's polar method */
 
 #endif

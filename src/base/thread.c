@@ -10,8 +10,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 
-#define SPINS                                                                                                \
-    4000 /* pauses before a thread sleeps: some 50 microseconds, what two futex calls and a wake-up cost */
+#define SPINS 4000 /* pauses before a thread sleeps: some 50 microseconds, what two futex calls and a wake-up cost */
 
 typedef struct worker {
     struct imp_thread_pool *pool;
@@ -26,10 +25,10 @@ struct imp_thread_pool {
 
     pthread_mutex_t mutex;
     pthread_cond_t job_here, job_done;
-    atomic_uint job;    /* number of the current job, written under the mutex                               */
-    atomic_int working; /* workers that have not finished it                                                */
-    atomic_bool busy;   /* between a job's start and its end                                                */
-    bool stop;          /* published by job                                                                 */
+    atomic_uint job;    /* number of the current job, written under the mutex */
+    atomic_int working; /* workers that have not finished it */
+    atomic_bool busy;   /* between a job's start and its end */
+    bool stop;          /* published by job */
 
     /* The job, published by `job`. */
     imp_work *work;
@@ -130,8 +129,7 @@ int imp_thread_pool_create(imp_context *context, int threads, imp_thread_pool **
     *pool = NULL;
     if (!made) return IMP_ERR_MEMORY;
     made->size = threads;
-    made->spins =
-        threads <= imp_cpu_count() ? SPINS : 0; /* else a spinning thread keeps a working one waiting */
+    made->spins = threads <= imp_cpu_count() ? SPINS : 0; /* else a spinning thread keeps a working one waiting */
     atomic_init(&made->job, 0);
     atomic_init(&made->working, 0);
     atomic_init(&made->busy, false);

@@ -80,7 +80,7 @@ typedef struct bench_run {
     imp_context *context;
     imp_model *model;
     imp_painting *painting;
-    double *seconds; /* of each timed iteration                                                                   */
+    double *seconds; /* of each timed iteration */
 } bench_run;
 
 static int fail_status(const bench_run *run, int status) {
@@ -119,7 +119,7 @@ static int create_painting(bench_run *run) {
 }
 
 static int time_iterations(bench_run *run) {
-    for (int i = -1; i < run->settings->iterations; i++) { /* the first one makes the plan and warms up            */
+    for (int i = -1; i < run->settings->iterations; i++) { /* the first one makes the plan and warms up */
         double begin = imp_cli_seconds();
         int status = imp_painting_step(run->painting, NULL);
         if (status) return fail_status(run, status);

@@ -49,7 +49,7 @@ static const char *command_name_at(int index) {
 
 /* The first words of commands' names, each once: "optimize", "model", ... */
 static const char *first_word_at(int index) {
-    static char words[sizeof commands / sizeof commands[0]][32]; /* one each, since the caller keeps several        */
+    static char words[sizeof commands / sizeof commands[0]][32]; /* one each, since the caller keeps several */
     int found = -1;
     for (int i = 0; commands[i]; i++) {
         size_t length = strcspn(commands[i]->name, " ");
@@ -184,7 +184,7 @@ int main(int count, char **words) {
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
     /* Who reads our progress may go away; the picture is to be finished nevertheless. */
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, like a full disk                   */
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, like a full disk */
     if (count > 0) imp_cli_report_json(asks_for_json(words + 1, count - 1));
     int code = count > 0 ? dispatch(words + 1, count - 1) : IMP_CLI_USAGE;
     return imp_cli_finish_output(code);

@@ -59,7 +59,7 @@ static imp_context *create_context(void) {
     imp_context *context;
     imp_context_options options;
     imp_context_options_default(&options);
-    options.threads = 1; /* files are read here, nothing is computed                                              */
+    options.threads = 1; /* files are read here, nothing is computed */
     int status = imp_context_create(&options, &context);
     if (status) imp_cli_fail(imp_cli_exit_code(status), "cannot start: %s", imp_status_string(status));
     return context;
@@ -96,7 +96,7 @@ static void print_summary(const char *path, const imp_model *model) {
            info.preprocessing, info.tensor_count, 1e-6 * (double)info.parameter_count);
 }
 
-/* ---- import ----------------------------------------------------------------------------------------------------- */
+/* ---- import ------------------------------------------------------------------------------------------------------ */
 
 /* Where the import goes: -o, or ARCHITECTURE.safetensors in the user's models folder, which is made. */
 static int choose_output(const model_settings *settings, const imp_model *model, char path[IMP_CLI_PATH]) {
@@ -149,7 +149,7 @@ static int run_import(void *settings, char **arguments, int count) {
     return code;
 }
 
-/* ---- list ------------------------------------------------------------------------------------------------------- */
+/* ---- list -------------------------------------------------------------------------------------------------------- */
 
 /* One model file: what it says of itself, or what is wrong with it. */
 static void list_file(imp_context *context, const char *path, const char *name, bool json, bool first) {
@@ -218,7 +218,7 @@ static int run_list(void *user, char **arguments, int count) {
     return 0;
 }
 
-/* ---- info and verify -------------------------------------------------------------------------------------------- */
+/* ---- info and verify --------------------------------------------------------------------------------------------- */
 
 static void print_tensors_json(const imp_model *model) {
     imp_tensor_info tensor = {.size = sizeof tensor};

@@ -18,8 +18,8 @@ bool imp_cli_models_home(char folder[IMP_CLI_PATH]);
 /* Makes the folder and those above it; false with errno. */
 bool imp_cli_make_folder(const char *folder);
 
-/* The file that model names: a path when it has a '/' or is a file, else a name to look for in the folders; NULL is "vgg19". Returns 0, or
-   the exit code after saying how to get one. */
+/* The file that model names: a path when it has a '/' or is a file, else a name to look for in the folders; NULL is
+   "vgg19". Returns 0, or the exit code after saying how to get one. */
 int imp_cli_find_model(const char *model, char path[IMP_CLI_PATH]);
 
 /* Finds and opens; returns 0, or the exit code after saying what is wrong. */

@@ -27,7 +27,7 @@ typedef struct optimize_run {
     imp_model *model;
     imp_painting *painting;
     imp_estimate estimate;
-    imp_progress progress; /* of the last step                                                                    */
+    imp_progress progress; /* of the last step */
 } optimize_run;
 
 /* Says the context's last error. */
@@ -35,8 +35,8 @@ static int fail_status(const optimize_run *run, int status) {
     return imp_cli_fail(imp_cli_exit_code(status), "%s", imp_error(run->context));
 }
 
-/* Splits "painting.jpg:2". A file of that whole name comes first; a weight is what follows the last colon when it reads as a number, or when
-   what stands before is a file: then a wrong weight is called so. */
+/* Splits "painting.jpg:2". A file of that whole name comes first; a weight is what follows the last colon when it reads
+   as a number, or when what stands before is a file: then a wrong weight is called so. */
 static int parse_style(const char *text, style_argument *style) {
     const char *colon = strrchr(text, ':');
     style->weight = 1;
@@ -113,7 +113,7 @@ static int create_context(optimize_run *run) {
     options.memory_limit = settings->memory_limit;
     options.instruction_set = settings->instruction_set;
     options.log = log_line;
-    options.user = (void *)(uintptr_t)settings; /* comes back to log_line, which takes it as const                */
+    options.user = (void *)(uintptr_t)settings; /* comes back to log_line, which takes it as const */
     int status = imp_context_create(&options, &run->context);
     if (status == IMP_ERR_THREAD)
         return imp_cli_fail(IMP_CLI_FAILURE, "the system gives no more threads; give a smaller number with --threads");
@@ -300,7 +300,7 @@ static int paint(optimize_run *run) {
     int code = write_picture(run);
     if (code) return code;
     print_done(run);
-    return imp_cli_signal() ? 128 + imp_cli_signal() : 0; /* as a shell reports who is ended by a signal           */
+    return imp_cli_signal() ? 128 + imp_cli_signal() : 0; /* as a shell reports who is ended by a signal */
 }
 
 static int run_optimize(void *settings, char **arguments, int count) {

@@ -7,7 +7,7 @@
 #define MAX_ITERATIONS 1000000
 #define MAX_SECONDS (30 * 24 * 3600.0)
 #define MIN_MEMORY 1048576.0
-#define MAX_MEMORY 1.152921504606847e18 /* 2^60                                                                   */
+#define MAX_MEMORY 1.152921504606847e18 /* 2^60 */
 
 /* Declares name_at(index) over a list of names. */
 #define NAMES(function, ...)                                                                                           \

@@ -6,8 +6,8 @@
 #include "impasto.h"
 
 typedef struct imp_cli_optimize_settings {
-    imp_painting_options painting; /* what the options set directly                                               */
-    imp_cli_texts styles;          /* "painting.jpg" or "painting.jpg:2"                                          */
+    imp_painting_options painting; /* what the options set directly */
+    imp_cli_texts styles;          /* "painting.jpg" or "painting.jpg:2" */
     const char *output, *keep_colors, *depth, *initial, *model, *instruction_set;
     int quality, threads;
     size_t memory_limit;

@@ -1,4 +1,5 @@
-/* Parses a command line by the command's table of options, strictly: a value that is not wholly understood is refused. */
+/* Parses a command line by the command's table of options, strictly: a value that is
+   not wholly understood is refused. */
 #include "cli/options.h"
 
 #include <errno.h>

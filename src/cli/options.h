@@ -7,16 +7,17 @@
 #include <stdint.h>
 #include <stdio.h>
 
-typedef enum imp_cli_kind { /* and what is at the option's offset                                                */
-                            IMP_CLI_FLAG, /* bool                                                                                      */
-                            IMP_CLI_TEXT, /* const char *, not empty                                                                   */
-                            IMP_CLI_TEXTS, /* imp_cli_texts: the option may be given again                                              */
-                            IMP_CLI_CHOICE, /* const char *: one of the names that choice() lists                                        */
-                            IMP_CLI_INTEGER, /* int                                                                                       */
-                            IMP_CLI_SEED, /* uint64_t                                                                                  */
-                            IMP_CLI_NUMBER, /* double                                                                                    */
-                            IMP_CLI_SECONDS, /* double, from 90, 60s, 2m or 1h                                                            */
-                            IMP_CLI_BYTES /* size_t, from 800M or 1.5G                                                                 */
+/* What an option takes, and what is at its offset. */
+typedef enum imp_cli_kind {
+    IMP_CLI_FLAG,    /* bool */
+    IMP_CLI_TEXT,    /* const char *, not empty */
+    IMP_CLI_TEXTS,   /* imp_cli_texts: the option may be given again */
+    IMP_CLI_CHOICE,  /* const char *: one of the names that choice() lists */
+    IMP_CLI_INTEGER, /* int */
+    IMP_CLI_SEED,    /* uint64_t */
+    IMP_CLI_NUMBER,  /* double */
+    IMP_CLI_SECONDS, /* double, from 90, 60s, 2m or 1h */
+    IMP_CLI_BYTES    /* size_t, from 800M or 1.5G */
 } imp_cli_kind;
 
 enum { IMP_CLI_MAX_TEXTS = 64 };
@@ -26,36 +27,36 @@ typedef struct imp_cli_texts {
 } imp_cli_texts;
 
 typedef struct imp_cli_option {
-    const char *name; /* without its dashes; NULL ends a table                                      */
-    char letter;      /* 'o' for -o; 0: none                                                        */
+    const char *name; /* without its dashes; NULL ends a table */
+    char letter;      /* 'o' for -o; 0: none */
     imp_cli_kind kind;
-    size_t offset;     /* of the value in the command's settings                                     */
-    const char *value; /* what help calls the value: "PIXELS"                                        */
+    size_t offset;     /* of the value in the command's settings */
+    const char *value; /* what help calls the value: "PIXELS" */
     const char *help;
-    double minimum, maximum;            /* of integers, numbers, seconds, bytes                                       */
-    bool above;                         /* minimum itself is too small                                                */
-    const char *(*choice)(int index);   /* names; NULL past the last                                                */
-    const char *(*describe)(int index); /* a few words for each name; may be NULL                               */
+    double minimum, maximum;            /* of integers, numbers, seconds, bytes */
+    bool above;                         /* minimum itself is too small */
+    const char *(*choice)(int index);   /* names; NULL past the last */
+    const char *(*describe)(int index); /* a few words for each name; may be NULL */
 } imp_cli_option;
 
 typedef struct imp_cli_command {
-    const char *name;      /* one word or two: "optimize", "model import"                                         */
-    const char *arguments; /* how usage shows them: "PHOTO"                                                       */
-    int least, most;       /* arguments                                                                           */
-    const char *summary;   /* a line                                                                              */
+    const char *name;      /* one word or two: "optimize", "model import" */
+    const char *arguments; /* how usage shows them: "PHOTO" */
+    int least, most;       /* arguments */
+    const char *summary;   /* a line */
     const char *description;
     const imp_cli_option *options;
     size_t settings_size;
-    void (*defaults)(void *settings); /* of settings that zero does not mean; may be NULL                         */
-    int (*run)(void *settings, char **arguments, int count); /* returns the exit code                             */
+    void (*defaults)(void *settings);                        /* of settings that zero does not mean; may be NULL */
+    int (*run)(void *settings, char **arguments, int count); /* returns the exit code */
 } imp_cli_command;
 
 /* All commands, in the order in which help lists them; NULL past the last. In main.c. */
 const imp_cli_command *imp_cli_command_at(int index);
 
 enum { IMP_CLI_SHOW_HELP = -1 };
-/* Parses words[0..count) into settings and moves the arguments to the front of words. Returns 0, IMP_CLI_SHOW_HELP for --help, or the exit
-   code after saying what is wrong. */
+/* Parses words[0..count) into settings and moves the arguments to the front of words. Returns 0, IMP_CLI_SHOW_HELP for
+   --help, or the exit code after saying what is wrong. */
 int imp_cli_parse(const imp_cli_command *command, char **words, int count, void *settings, int *arguments);
 
 /* A number without trailing text, space, "nan" or "inf"; false for anything else and for what overflows. */

@@ -101,7 +101,7 @@ static void show_bar(const imp_cli_progress *shown, const imp_progress *progress
     enum { LONGEST_BAR = 30 };
     draw_bar(text, room < LONGEST_BAR ? room : LONGEST_BAR, part < 1 ? part : 1);
     strncat(text, tail, sizeof text - strlen(text) - 1);
-    text[width - 1] = '\0'; /* a line that wraps could not be drawn over; the most wanted stands in front        */
+    text[width - 1] = '\0'; /* a line that wraps could not be drawn over; the most wanted stands in front */
     imp_cli_bar(text);
 }
 

@@ -8,11 +8,11 @@
 
 typedef struct imp_cli_progress {
     bool json, quiet;
-    bool timed; /* by --time: how many iterations there will be is not known                                      */
-    double shown_at;      /* imp_cli_seconds() of the last output                                                */
-    int scale;            /* that scale_seconds belongs to                                                       */
-    double scale_seconds; /* of the run when the scale began                                                     */
-    double seconds;       /* of the run at the last step                                                         */
+    bool timed;           /* by --time: how many iterations there will be is not known */
+    double shown_at;      /* imp_cli_seconds() of the last output */
+    int scale;            /* that scale_seconds belongs to */
+    double scale_seconds; /* of the run when the scale began */
+    double seconds;       /* of the run at the last step */
 } imp_cli_progress;
 
 /* Called after each step: prints when it is time to, always when the step was the last. */

@@ -8,11 +8,11 @@
 
 #include "impasto.h"
 
-enum { MESSAGE_LENGTH = 8192 }; /* room for two paths of 4095 bytes less; what is longer is cut                  */
+enum { MESSAGE_LENGTH = 8192 }; /* room for two paths of 4095 bytes less; what is longer is cut */
 
 static bool errors_as_json, bar_is_drawn;
 static bool output_failed;
-static int output_errno; /* of the first failed flush; 0 when it was not told                                     */
+static int output_errno; /* of the first failed flush; 0 when it was not told */
 
 int imp_cli_exit_code(int status) {
     return status == IMP_ERR_ARGUMENT ? IMP_CLI_USAGE : IMP_CLI_FAILURE;
@@ -67,7 +67,7 @@ void imp_cli_warn(const char *format, ...) {
 }
 
 void imp_cli_bar(const char *text) {
-    printf("\r%s\033[K", text); /* the sequence erases the rest of the line                                      */
+    printf("\r%s\033[K", text); /* the sequence erases the rest of the line */
     bar_is_drawn = true;
     imp_cli_flush();
 }
@@ -94,7 +94,8 @@ int imp_cli_finish_output(int code) {
     return code ? code : IMP_CLI_FAILURE;
 }
 
-/* Bytes of the valid UTF-8 sequence at text (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF); 0 if invalid. */
+/* Bytes of the valid UTF-8 sequence at text (RFC 3629: no overlong forms, no surrogates, up
+   to U+10FFFF); 0 if invalid. */
 static int utf8_length(const unsigned char *text) {
     static const struct {
         unsigned char first_low, first_high, second_low, second_high;
@@ -136,7 +137,7 @@ void imp_json_text(FILE *stream, const char *text) {
 
 void imp_json_number(FILE *stream, double number) {
     if (isfinite(number))
-        fprintf(stream, "%.9g", number); /* as many digits as a float has                                        */
+        fprintf(stream, "%.9g", number); /* as many digits as a float has */
     else
         fputs("null", stream);
 }

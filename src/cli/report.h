@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { IMP_CLI_FAILURE = 1, IMP_CLI_USAGE = 2 }; /* exit codes                                                   */
+enum { IMP_CLI_FAILURE = 1, IMP_CLI_USAGE = 2 }; /* exit codes */
 
 /* The exit code for a library status: a bad value is a usage error, everything else a failure. */
 int imp_cli_exit_code(int status);
@@ -14,7 +14,8 @@ int imp_cli_exit_code(int status);
 /* Makes imp_cli_fail report on standard output too, as {"event":"error","message":...}, for programs that listen. */
 void imp_cli_report_json(bool on);
 
-/* "impasto: " and the words, as one line on standard error. Returns code, so that `return imp_cli_fail(...)` is one line. */
+/* "impasto: " and the words, as one line on standard error. Returns code, so that
+   `return imp_cli_fail(...)` is one line. */
 int imp_cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void imp_cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -31,7 +32,8 @@ bool imp_cli_flush(void);
 /* The last flush. A disk that is full makes code a failure; a pipe that its reader closed does not. */
 int imp_cli_finish_output(int code);
 
-/* JSON: strings are UTF-8 whatever the bytes were (invalid ones become U+FFFD), numbers that are not finite are null. */
+/* JSON: strings are UTF-8 whatever the bytes were (invalid ones become U+FFFD), numbers that
+   are not finite are null. */
 void imp_json_text(FILE *stream, const char *text);
 void imp_json_number(FILE *stream, double number);
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-double imp_cli_seconds(void); /* since some fixed moment                                                          */
+double imp_cli_seconds(void); /* since some fixed moment */
 
 /* Bytes that the process could still use: free memory and what a control group leaves; UINT64_MAX when not known. */
 uint64_t imp_cli_memory_available(void);

@@ -1,9 +1,9 @@
-/* A reader of Python pickles that runs no code: a fixed set of opcodes builds values, and the few calls that torch.save's
- * files need are known by name (pickle_torch.c). Everything is bounded: values, tensors, storages, and by the pickle's
- * length the time.
+/* A reader of Python pickles that runs no code: a fixed set of opcodes builds values, and the few calls that
+ * torch.save's files need are known by name (pickle_torch.c). Everything is bounded: values, tensors, storages, and by
+ * the pickle's length the time.
  *
- * Values never contain each other, they refer to each other by index; nothing here follows references deeper than it was
- * told to, so that nesting, sharing and cycles cost nothing.
+ * Values never contain each other, they refer to each other by index; nothing here follows references deeper than it
+ * was told to, so that nesting, sharing and cycles cost nothing.
  */
 #ifndef IMP_FORMATS_PICKLE_H
 #define IMP_FORMATS_PICKLE_H
@@ -16,20 +16,20 @@
 
 typedef enum imp_pickle_kind {
     IMP_PICKLE_NONE,
-    IMP_PICKLE_BOOL,    /* integer                                                                                  */
-    IMP_PICKLE_INTEGER, /* integer                                                                                  */
-    IMP_PICKLE_LONG,    /* text: a whole number of more than 8 bytes, little-endian                                 */
+    IMP_PICKLE_BOOL,    /* integer */
+    IMP_PICKLE_INTEGER, /* integer */
+    IMP_PICKLE_LONG,    /* text: a whole number of more than 8 bytes, little-endian */
     IMP_PICKLE_FLOAT,
-    IMP_PICKLE_STRING, /* text: UTF-8                                                                               */
-    IMP_PICKLE_BYTES,  /* text                                                                                      */
-    IMP_PICKLE_TUPLE,  /* list                                                                                      */
-    IMP_PICKLE_LIST,   /* list                                                                                      */
-    IMP_PICKLE_SET,    /* list                                                                                      */
-    IMP_PICKLE_DICT,   /* list: key, value, key, value, ...                                                         */
-    IMP_PICKLE_GLOBAL, /* integer: a row of the table of known names                                                */
+    IMP_PICKLE_STRING, /* text: UTF-8 */
+    IMP_PICKLE_BYTES,  /* text */
+    IMP_PICKLE_TUPLE,  /* list */
+    IMP_PICKLE_LIST,   /* list */
+    IMP_PICKLE_SET,    /* list */
+    IMP_PICKLE_DICT,   /* list: key, value, key, value, ... */
+    IMP_PICKLE_GLOBAL, /* integer: a row of the table of known names */
     IMP_PICKLE_STORAGE,
-    IMP_PICKLE_TENSOR, /* integer: index into tensors                                                               */
-    IMP_PICKLE_OTHER   /* something harmless that nothing here needs                                                */
+    IMP_PICKLE_TENSOR, /* integer: index into tensors */
+    IMP_PICKLE_OTHER   /* something harmless that nothing here needs */
 } imp_pickle_kind;
 
 typedef struct imp_pickle_value {

@@ -4,15 +4,15 @@
 
 #include "formats/pickle.h"
 
-#define MOST_ARGUMENTS 8 /* of the calls below                                                                      */
-#define SHOWN 100        /* bytes of a foreign name in a message                                                    */
+#define MOST_ARGUMENTS 8 /* of the calls below */
+#define SHOWN 100        /* bytes of a foreign name in a message */
 
 typedef enum known_call {
-    CALL_NOTHING, /* harmless: what it gives is not needed                                                         */
-    CALL_TENSOR,  /* storage, offset, shape, stride, ...                                                           */
-    CALL_FIRST,   /* gives its first argument: a parameter is its tensor                                           */
+    CALL_NOTHING, /* harmless: what it gives is not needed */
+    CALL_TENSOR,  /* storage, offset, shape, stride, ... */
+    CALL_FIRST,   /* gives its first argument: a parameter is its tensor */
     CALL_DICT,
-    CALL_STORAGE /* never called: names the dtype of a storage                                                    */
+    CALL_STORAGE /* never called: names the dtype of a storage */
 } known_call;
 
 static const struct {

@@ -4,8 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#define ANYWHERE_LIMIT                                                                                                 \
-    512 /* leading white space that is skipped before a page's first tag                             */
+#define ANYWHERE_LIMIT 512 /* leading white space that is skipped before a page's first tag */
 
 typedef struct signature {
     size_t offset;
@@ -56,7 +55,8 @@ static int is_page(const uint8_t *bytes, size_t length) {
     return 0;
 }
 
-/* Protocol buffers have no signature. An ONNX ModelProto begins with field 1, a small number, then a text or message. */
+/* Protocol buffers have no signature. An ONNX ModelProto begins with field 1, a small number,
+   then a text or message. */
 static int is_onnx(const uint8_t *bytes, size_t length) {
     return length > 3 && bytes[0] == 0x08 && bytes[1] > 0 && bytes[1] < 32 &&
            (bytes[2] == 0x12 || bytes[2] == 0x1a || bytes[2] == 0x22 || bytes[2] == 0x3a || bytes[2] == 0x42);

@@ -7,11 +7,11 @@
 #include <string.h>
 #include <zlib.h>
 
-#define LENGTH_BYTES 8 /* of the header's length, little-endian                              */
-#define HEADER_LIMIT                                                                                                   \
-    ((uint64_t)4 << 20) /* bytes: 16384 tensors take two million; a hostile one takes 50 times as much memory */
-#define CHECKSUM_PIECE ((size_t)256 << 20) /* zlib counts bytes in 32 bits                                       */
-#define METADATA_LIMIT 4096                /* entries                                                            */
+#define LENGTH_BYTES 8 /* of the header's length, little-endian */
+/* bytes: 16384 tensors take two million; a hostile one takes 50 times as much memory */
+#define HEADER_LIMIT ((uint64_t)4 << 20)
+#define CHECKSUM_PIECE ((size_t)256 << 20) /* zlib counts bytes in 32 bits */
+#define METADATA_LIMIT 4096                /* entries */
 
 /* JSON's own words stay out: they speak of lines and columns of one long line. */
 static int fail_entry(imp_context *context, const char *name, const char *words) {

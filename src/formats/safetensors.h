@@ -23,8 +23,8 @@ typedef struct imp_tensor_source {
     const float *data;
 } imp_tensor_source;
 
-/* Writes sources in their order as dtype (IMP_F32, IMP_F16 or IMP_BF16), with metadata and a checksum, to a temporary file
-   that is then renamed. IMP_ERR_NUMERIC: a value does not fit into f16. */
+/* Writes sources in their order as dtype (IMP_F32, IMP_F16 or IMP_BF16), with metadata and a checksum, to a temporary
+   file that is then renamed. IMP_ERR_NUMERIC: a value does not fit into f16. */
 int imp_safetensors_write(imp_context *context, const char *path, const imp_tensor_source *sources, int count,
                           imp_dtype dtype, const imp_key_value *metadata, int metadata_count);
 

@@ -11,8 +11,8 @@
 #include "base/half.h"
 #include "formats/safetensors.h"
 
-#define PIECE 4096     /* elements converted at once                                                              */
-#define HEADER_ALIGN 8 /* the format's rule: the data begins at a multiple of it                                  */
+#define PIECE 4096     /* elements converted at once */
+#define HEADER_ALIGN 8 /* the format's rule: the data begins at a multiple of it */
 
 /* Little-endian bytes of count values. Returns the index of a value that dtype cannot hold, or count. */
 static size_t convert(imp_dtype dtype, const float *values, size_t count, uint8_t *out) {

@@ -5,7 +5,7 @@
 #include "formats/pickle.h"
 #include "formats/torch.h"
 
-#define DEEPEST 4 /* dictionaries inside dictionaries that are looked into                                          */
+#define DEEPEST 4 /* dictionaries inside dictionaries that are looked into */
 
 /* Where training programs put the weights, beside their optimiser and epoch. */
 static const char *const wrappers[] = {"state_dict", "model_state_dict", "model",  "net",

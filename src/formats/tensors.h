@@ -1,7 +1,8 @@
 /* Named tensors out of a file that someone else wrote: what every reader here produces.
  *
- * Elements stay where the file has them (an area of its bytes, or a record of its archive) until imp_tensors_to_f32 takes
- * them, so that a file is held once, and the parts of it that nobody asks for (a classifier of 500 MB) are never unpacked.
+ * Elements stay where the file has them (an area of its bytes, or a record of its archive) until
+ * imp_tensors_to_f32 takes them, so that a file is held once, and the parts of it that nobody asks for (a
+ * classifier of 500 MB) are never unpacked.
  */
 #ifndef IMP_FORMATS_TENSORS_H
 #define IMP_FORMATS_TENSORS_H
@@ -9,12 +10,10 @@
 #include "base/memory.h"
 
 #define IMP_TENSOR_MAX_DIMENSIONS 8
-#define IMP_TENSOR_FILE_LIMIT                                                                                          \
-    ((uint64_t)4 << 30)              /* bytes of a model file that are read at most                       */
-#define IMP_TENSOR_COUNT_LIMIT 16384 /* tensors of a file: a network has hundreds                         */
-#define IMP_TENSOR_ELEMENT_LIMIT                                                                                       \
-    ((size_t)1 << 30)             /* elements of a tensor: 4 GB of f32                                 */
-#define IMP_TENSOR_NAME_LIMIT 255 /* bytes of a tensor's name                                          */
+#define IMP_TENSOR_FILE_LIMIT ((uint64_t)4 << 30)  /* bytes of a model file that are read at most */
+#define IMP_TENSOR_COUNT_LIMIT 16384               /* tensors of a file: a network has hundreds */
+#define IMP_TENSOR_ELEMENT_LIMIT ((size_t)1 << 30) /* elements of a tensor: 4 GB of f32 */
+#define IMP_TENSOR_NAME_LIMIT 255                  /* bytes of a tensor's name */
 
 typedef enum imp_dtype {
     IMP_F64,
@@ -30,13 +29,13 @@ typedef enum imp_dtype {
     IMP_DTYPE_COUNT
 } imp_dtype;
 
-const char *imp_dtype_name(imp_dtype dtype); /* as safetensors spells it: "F32"                                     */
+const char *imp_dtype_name(imp_dtype dtype); /* as safetensors spells it: "F32" */
 size_t imp_dtype_bytes(imp_dtype dtype);
-imp_dtype imp_dtype_find(const char *name); /* IMP_DTYPE_COUNT: not one of these                                    */
+imp_dtype imp_dtype_find(const char *name); /* IMP_DTYPE_COUNT: not one of these */
 
 /* Bytes that tensors lie in. */
 typedef struct imp_tensor_area {
-    const uint8_t *bytes; /* inside the file's; NULL: in a record of the archive                                    */
+    const uint8_t *bytes; /* inside the file's; NULL: in a record of the archive */
     size_t length;
     uint64_t record;
 } imp_tensor_area;
@@ -46,10 +45,10 @@ typedef struct imp_named_tensor {
     imp_dtype dtype;
     int dimensions;
     int64_t shape[IMP_TENSOR_MAX_DIMENSIONS];
-    int64_t stride[IMP_TENSOR_MAX_DIMENSIONS]; /* in elements, 0 or more                                            */
-    size_t count;                              /* elements: the product of shape                                    */
+    int64_t stride[IMP_TENSOR_MAX_DIMENSIONS]; /* in elements, 0 or more */
+    size_t count;                              /* elements: the product of shape */
     int area;
-    size_t offset; /* bytes from the area's begin to the first element                                              */
+    size_t offset; /* bytes from the area's begin to the first element */
 } imp_named_tensor;
 
 typedef struct imp_key_value {
@@ -57,27 +56,28 @@ typedef struct imp_key_value {
 } imp_key_value;
 
 typedef struct imp_tensors {
-    imp_named_tensor *tensors; /* in the file's order; every element lies inside its area                           */
+    imp_named_tensor *tensors; /* in the file's order; every element lies inside its area */
     int count;
-    imp_key_value *metadata; /* safetensors' __metadata__                                                           */
+    imp_key_value *metadata; /* safetensors' __metadata__ */
     int metadata_count;
     imp_tensor_area *areas;
     int area_count;
     int big_endian;
-    uint8_t *file;       /* the bytes, when imp_tensors_read read them; NULL: they are the caller's                 */
-    struct zip *archive; /* NULL: none                                                                              */
-    uint8_t *unpacked;   /* the area that was asked for last, out of the archive                                    */
+    uint8_t *file;       /* the bytes, when imp_tensors_read read them; NULL: they are the caller's */
+    struct zip *archive; /* NULL: none */
+    uint8_t *unpacked;   /* the area that was asked for last, out of the archive */
     int unpacked_area;
 } imp_tensors;
 
-/* Recognises the file by its content: safetensors, torch.save (zip or plain pickle); what else it may be (a Git LFS
-   pointer, a web page, a half-downloaded file, ONNX, HDF5) the error says. name stands in messages. bytes must stay until the release. */
+/* Recognises the file by its content: safetensors, torch.save (zip or plain pickle); what else it may be (a Git
+   LFS pointer, a web page, a half-downloaded file, ONNX, HDF5) the error says. name stands in messages. bytes
+   must stay until the release. */
 int imp_tensors_parse(imp_context *context, const uint8_t *bytes, size_t length, const char *name, imp_tensors *out);
 int imp_tensors_read(imp_context *context, const char *path, imp_tensors *out);
 void imp_tensors_release(imp_context *context, imp_tensors *tensors);
 
 const imp_named_tensor *imp_tensors_find(const imp_tensors *tensors, const char *name);
-const char *imp_tensors_metadata(const imp_tensors *tensors, const char *key); /* NULL: not there                   */
+const char *imp_tensors_metadata(const imp_tensors *tensors, const char *key); /* NULL: not there */
 
 /* Elements as f32 into out[count], row by row; every dtype. IMP_ERR_FORMAT: a record of the archive is damaged. */
 int imp_tensors_to_f32(imp_context *context, imp_tensors *tensors, const imp_named_tensor *tensor, float *out);

@@ -7,10 +7,10 @@
 
 #include "formats/pickle.h"
 
-#define PREFIX_LIMIT 256 /* bytes of the folder inside an archive that all its records lie in                       */
-#define MAGIC "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19" /* begins the older form, as a number of 10 bytes          */
-#define PROTOCOL 1001                                    /* the older form's only version                           */
-#define COUNT_BYTES 8                                    /* of a storage's length, little-endian                    */
+#define PREFIX_LIMIT 256 /* bytes of the folder inside an archive that all its records lie in */
+#define MAGIC "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19" /* begins the older form, as a number of 10 bytes */
+#define PROTOCOL 1001                                    /* the older form's only version */
+#define COUNT_BYTES 8                                    /* of a storage's length, little-endian */
 
 static int fail_zip(imp_context *context, zip_error_t *error) {
     switch (zip_error_code_zip(error)) {

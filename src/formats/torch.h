@@ -9,7 +9,7 @@ int imp_torch_parse_pickle(imp_context *context, const uint8_t *bytes, size_t le
 
 /* A record of length bytes out of an archive, released by imp_release. */
 int imp_torch_unpack(imp_context *context, struct zip *archive, uint64_t record, size_t length, uint8_t **bytes);
-void imp_torch_close(struct zip *archive); /* NULL is fine                                                          */
+void imp_torch_close(struct zip *archive); /* NULL is fine */
 
 /* state_dict.c: the tensors of a pickle's value, named by the dictionary that holds them; areas are its storages. */
 struct imp_pickle;

@@ -20,7 +20,7 @@ const imp_kernels *imp_cpu_kernels(const imp_context *context) {
     return imp_kernels_get(context->cpu_features);
 }
 
-/* ---- Cutting ------------------------------------------------------------------------------------------------- */
+/* ---- Cutting ----------------------------------------------------------------------------------------------------- */
 
 static int divide_up(int a, int b) {
     return (a + b - 1) / b;
@@ -76,7 +76,7 @@ static void run_evenly(imp_context *context, const imp_map *map, imp_piece_work 
     imp_cut_run(context, &cut);
 }
 
-/* ---- Halos --------------------------------------------------------------------------------------------------- */
+/* ---- Halos ------------------------------------------------------------------------------------------------------- */
 
 /* Zeros the halo of the piece's blocks beside its rows, and above and below the map where the piece ends there. */
 static void zero_halo(const imp_map *map, const imp_piece *piece) {
@@ -99,7 +99,7 @@ static void zero_halo(const imp_map *map, const imp_piece *piece) {
     }
 }
 
-/* ---- Memory and weights -------------------------------------------------------------------------------------- */
+/* ---- Memory and weights ------------------------------------------------------------------------------------------ */
 
 static float *allocate(imp_context *context, size_t bytes) {
     return imp_allocate(context, bytes);
@@ -127,7 +127,7 @@ static int get_weights(imp_context *context, const imp_network *network, int lay
     return status;
 }
 
-/* ---- Convolution --------------------------------------------------------------------------------------------- */
+/* ---- Convolution ------------------------------------------------------------------------------------------------- */
 
 typedef struct convolution_job {
     const imp_kernels *kernels;
@@ -183,7 +183,7 @@ void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
     imp_cut_run(context, &cut);
 }
 
-/* ---- Pooling ------------------------------------------------------------------------------------------------- */
+/* ---- Pooling ----------------------------------------------------------------------------------------------------- */
 
 typedef struct pool_job {
     const imp_kernels *kernels;
@@ -234,7 +234,7 @@ static void pool_backward(imp_context *context, const imp_map_pool *map, const i
     run_evenly(context, in_gradient, pool_backward_piece, &job);
 }
 
-/* ---- Elementwise --------------------------------------------------------------------------------------------- */
+/* ---- Elementwise ------------------------------------------------------------------------------------------------- */
 
 typedef struct pass_job {
     const imp_kernels *kernels;

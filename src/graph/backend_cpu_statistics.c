@@ -128,7 +128,7 @@ void imp_cpu_statistics(imp_context *context, const imp_map *map, float *scratch
     imp_cut_run(context, &cut);
 }
 
-/* ---- The gradient by statistics, as a convolution with a 1x1 kernel ------------------------------------------ */
+/* ---- The gradient by statistics, as a convolution with a 1x1 kernel ---------------------------------------------- */
 
 static size_t packed_floats(const imp_kernels *kernels, int channels) {
     size_t floats = kernels->packed_size(channels, channels, 1, 1);
@@ -168,7 +168,7 @@ void imp_cpu_statistics_gradient(imp_context *context, const imp_map *map, const
     imp_cpu_convolve(context, &job);
 }
 
-/* ---- Map losses ---------------------------------------------------------------------------------------------- */
+/* ---- Map losses -------------------------------------------------------------------------------------------------- */
 
 typedef struct difference_job {
     const imp_kernels *kernels;

@@ -59,8 +59,8 @@ static imp_contribution next_contribution(imp_node *node) {
     return contribution;
 }
 
-/* A picture that has no gradient where others of the batch have one still takes its turn: it adds zeros and is
-   masked. */
+/* A picture that has no gradient where others of the batch have one still takes its turn: it
+   adds zeros and is masked. */
 static void add_nothing(imp_plan *plan, const imp_map *value, const imp_map *gradient, const imp_contribution *how,
                         const imp_map *mask) {
     plan->backend->scaled_difference(plan->context, 0.0f, value, value, gradient, how->accumulate, mask);

@@ -1,5 +1,5 @@
-/* What a compiled plan consists of: nodes in the order in which they run, and the regions of the arena that they
-   use. */
+/* What a compiled plan consists of: nodes in the order in which they run, and the regions of
+   the arena that they use. */
 #ifndef IMP_GRAPH_COMPILED_H
 #define IMP_GRAPH_COMPILED_H
 

@@ -82,8 +82,8 @@ static int tap_of_layer(const imp_plan *plan, int layer) {
     return -1;
 }
 
-/* Whether the ReLU in this layer can be the end of the node that makes its input: nobody else sees the value before
-   it. */
+/* Whether the ReLU in this layer can be the end of the node that makes its input: nobody else
+   sees the value before it. */
 static int can_fuse(const imp_plan *plan, const int *needed, int relu) {
     const imp_layer *layers = plan->network->layers;
     int input = layers[relu].input, readers = 0;

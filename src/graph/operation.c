@@ -1,7 +1,7 @@
 /* The operations that networks consist of, each with its shape rule, forward and backward. */
 #include "graph/operation.h"
 
-/* ---- Input: pixels to the preprocessed map ------------------------------------------------------------------- */
+/* ---- Input: pixels to the preprocessed map ----------------------------------------------------------------------- */
 
 static int input_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out) {
     (void)in;
@@ -29,7 +29,7 @@ static void input_backward(imp_plan *plan, const imp_node *node, const imp_contr
                                         imp_plan_replicates(plan), plan->pixel_gradient);
 }
 
-/* ---- Convolution, with bias and an optional ReLU ------------------------------------------------------------- */
+/* ---- Convolution, with bias and an optional ReLU ----------------------------------------------------------------- */
 
 static int convolution_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out) {
     int height = in->height + 2 * layer->padding - layer->kernel;
@@ -119,7 +119,7 @@ static void convolution_backward(imp_plan *plan, const imp_node *node, const imp
     plan->backend->convolve(plan->context, &job);
 }
 
-/* ---- ReLU on its own: the mask of its gradient belongs to its value, as that of a fused one does ---------------- */
+/* ---- ReLU on its own: the mask of its gradient belongs to its value, as that of a fused one does ----------------- */
 
 static int same_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out) {
     (void)plan;
@@ -145,7 +145,7 @@ static void relu_backward(imp_plan *plan, const imp_node *node, const imp_contri
                         contribution->mask);
 }
 
-/* ---- Pooling, 2x2 with stride 2 ------------------------------------------------------------------------------ */
+/* ---- Pooling, 2x2 with stride 2 ---------------------------------------------------------------------------------- */
 
 static int pool_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out) {
     if (in->height < 2 || in->width < 2)

@@ -1,5 +1,5 @@
-/* The table of operations: shape, halo, forward and backward of each, together. A new kind of layer is one more row
-   here. */
+/* The table of operations: shape, halo, forward and backward of each, together. A new kind of layer
+   is one more row here. */
 #ifndef IMP_GRAPH_OPERATION_H
 #define IMP_GRAPH_OPERATION_H
 
@@ -19,8 +19,8 @@ typedef struct imp_operation {
        IMP_ERR_ARGUMENT with the error set when no pixel is left, IMP_ERR_UNSUPPORTED when a plan with backward
        cannot have it. */
     int (*shape)(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out);
-    /* Halo pixels that forward reads around its input's value, and backward around its output's gradient; NULL:
-       none. */
+    /* Halo pixels that forward reads around its input's value, and backward around
+       its output's gradient; NULL: none. */
     int (*value_halo)(const imp_plan *plan, const imp_layer *layer);
     int (*gradient_halo)(const imp_plan *plan, const imp_node *node);
     /* Whether backward reads the value of the node's input. */

@@ -16,8 +16,8 @@ struct imp_packed_weights {
 /* The entry's head, rounded up so that the weights behind it stay aligned. */
 #define HEAD_BYTES ((sizeof(struct imp_packed_weights) + IMP_ALIGNMENT - 1) / IMP_ALIGNMENT * IMP_ALIGNMENT)
 
-/* One lock for all networks: it is held while weights are packed, which happens once for each network and kernel
-   table. */
+/* One lock for all networks: it is held while weights are packed, which happens once for
+   each network and kernel table. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct imp_packed_weights *find(const imp_network *network, const imp_kernels *kernels, int layer,

@@ -1,5 +1,5 @@
-/* Weights packed for a kernel table, kept in their network: made once, never changed afterwards, shared by all
-   plans. */
+/* Weights packed for a kernel table, kept in their network: made once, never changed
+   afterwards, shared by all plans. */
 #ifndef IMP_GRAPH_PACKED_H
 #define IMP_GRAPH_PACKED_H
 

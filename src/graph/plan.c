@@ -15,8 +15,8 @@ void *imp_plan_allocate(imp_plan *plan, size_t count, size_t bytes) {
     return memory;
 }
 
-/* Everything but the arena and the weights: cheap, whatever the size. *plan is set on failure too, for
-   imp_plan_free. */
+/* Everything but the arena and the weights: cheap, whatever the size. *plan is set
+   on failure too, for imp_plan_free. */
 static int compile(imp_context *context, const imp_network *network, const imp_plan_options *options, imp_plan **plan) {
     imp_plan *made = imp_allocate_zero(context, 1, sizeof *made);
     int status;
@@ -200,7 +200,7 @@ imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture) {
     };
 }
 
-/* ---- Maps kept as targets ------------------------------------------------------------------------------------ */
+/* ---- Maps kept as targets ---------------------------------------------------------------------------------------- */
 
 static int check_kept(const imp_plan *plan, int tap) {
     if (!(plan->taps[tap].use & IMP_TAP_MAP))
@@ -276,7 +276,7 @@ void imp_plan_read_map(const imp_plan *plan, int tap, int picture, float *out) {
     plan->backend->read_map(plan->context, &map, out);
 }
 
-/* ---- Profile ------------------------------------------------------------------------------------------------- */
+/* ---- Profile ----------------------------------------------------------------------------------------------------- */
 
 static void fill_profile(const imp_plan *plan, int node, int kind, imp_node_profile *profile) {
     const imp_work_record *record = &plan->nodes[node].work[kind];

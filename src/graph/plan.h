@@ -1,5 +1,4 @@
-/* A plan: a network compiled for one shape, batch and set of taps; forward, losses' statistics, backward to the
- * pixels.
+/* A plan: a network compiled for one shape, batch and set of taps; forward, losses' statistics, backward to the pixels.
  *
  * Compiling lowers the layers up to the last tap to fused nodes (convolution + bias + ReLU; ReLU mask in backward),
  * gives each tensor its layout (blocked with a halo, kernels/kernels.h), places all of them in one arena by
@@ -57,10 +56,9 @@ typedef struct imp_tap_gradient {
     const imp_map_target *target;
 } imp_tap_gradient;
 
-/* The memory that a plan of these options takes, in bytes, and its floating-point operations for one forward (and,
-   with options->backward, one backward) pass, without making it. bytes includes the packed weights it would add to
-   the network. IMP_ERR_ARGUMENT: a picture too small for the network's pools up to the last tap, a size out of
-   range. */
+/* The memory that a plan of these options takes, in bytes, and its floating-point operations for one forward (and, with
+   options->backward, one backward) pass, without making it. bytes includes the packed weights it would add to the
+   network. IMP_ERR_ARGUMENT: a picture too small for the network's pools up to the last tap, a size out of range. */
 int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes,
                      double *operations);
 

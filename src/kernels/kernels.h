@@ -86,8 +86,8 @@ typedef struct imp_kernels {
     /* sum[c] of F_c over the rows, for the blocks; written. */
     void (*sums)(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end, float *sum);
 
-    /* Sum over the blocks and rows of (a - b)^2. The parts of a cut add up to the whole except for the last bits of a
-       double. */
+    /* Sum over the blocks and rows of (a - b)^2. The parts of a cut add up to the whole except for the
+       last bits of a double. */
     double (*squared_difference)(const imp_view *a, const imp_view *b, int block_begin, int block_end, int row_begin,
                                  int row_end);
     /* out (=, or += with accumulate) weight * (a - b), then times (mask > 0) where mask is given. */

@@ -112,8 +112,7 @@ static void pool_gradient(imp_pool_kind kind, float average_scale, const imp_vie
         for (int c = 0; c < IMP_BLOCK; c++) share[c] = gradient[c] * (average_scale * 0.25f);
 }
 
-/* Stores values, added to what is there (accumulate), where the mask is positive (mask may be NULL), zero
-   elsewhere. */
+/* Stores values, added to what is there (accumulate), where the mask is positive (mask may be NULL), zero elsewhere. */
 static void put_pixel(float *restrict to, const float *restrict values, int accumulate, const float *restrict mask) {
     float sum[IMP_BLOCK];
     memcpy(sum, values, sizeof sum);

@@ -1,5 +1,4 @@
-/* What the kernel files share among themselves: the tables, and the one packing that all convolutions read.
- */
+/* What the kernel files share among themselves: the tables, and the one packing that all convolutions read. */
 #ifndef IMP_KERNELS_TABLES_H
 #define IMP_KERNELS_TABLES_H
 

@@ -6,21 +6,21 @@
 #include "models/model.h"
 
 #define KEY_LENGTH (IMP_TENSOR_NAME_LIMIT + IMP_NAME_LENGTH + 32)
-#define FIRST_SHOWN 3 /* names of tensors that the message about an unknown network shows                           */
+#define FIRST_SHOWN 3 /* names of tensors that the message about an unknown network shows */
 
 #define OXFORD_ORIGIN "K. Simonyan and A. Zisserman, Visual Geometry Group, University of Oxford (arXiv 1409.1556)"
 
 typedef enum layer_key {
-    KEY_NUMBER, /* "0": the layer's place, ReLUs and pools counted                                                   */
-    KEY_NAME,   /* "conv1_1"                                                                                         */
-    KEY_BLOCK   /* "block1_conv1"                                                                                    */
+    KEY_NUMBER, /* "0": the layer's place, ReLUs and pools counted */
+    KEY_NAME,   /* "conv1_1" */
+    KEY_BLOCK   /* "block1_conv1" */
 } layer_key;
 
 /* A way to name tensors: prefix + layer + suffix. The prefix ("", "features.") is what the first one has. */
 typedef struct key_layout {
     layer_key layer;
-    const char *weight, *table, *bias; /* suffixes; with a table the weights are indices into it                     */
-    const char *preprocessing;         /* NULL: told by the weights                                                  */
+    const char *weight, *table, *bias; /* suffixes; with a table the weights are indices into it */
+    const char *preprocessing;         /* NULL: told by the weights */
     const char *origin;
 } key_layout;
 
@@ -36,9 +36,9 @@ typedef struct key_match {
     const key_layout *layout;
     const imp_architecture *architecture;
     char prefix[IMP_TENSOR_NAME_LIMIT + 1];
-    int found; /* tensors, up to the first that is missing                                            */
+    int found; /* tensors, up to the first that is missing */
     int complete;
-    char missing[KEY_LENGTH]; /* the first missing key                                                               */
+    char missing[KEY_LENGTH]; /* the first missing key */
 } key_match;
 
 static void make_key(const imp_network *network, const key_layout *layout, const char *prefix, int layer,

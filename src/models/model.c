@@ -8,9 +8,9 @@
 #include "formats/safetensors.h"
 
 #define FORMAT "impasto"
-#define VERSION "1"            /* of the metadata's meaning                                                       */
-#define METADATA_COUNT 7       /* keys written by save, the checksum not counted                                  */
-#define MOST_FEATURE_SCALE 1e6 /* beyond it the features' squares leave the range of f32                          */
+#define VERSION "1"            /* of the metadata's meaning */
+#define METADATA_COUNT 7       /* keys written by save, the checksum not counted */
+#define MOST_FEATURE_SCALE 1e6 /* beyond it the features' squares leave the range of f32 */
 #define SHAPE_TEXT 128
 
 static int has_shape(const imp_named_tensor *tensor, const imp_parameter *parameter) {

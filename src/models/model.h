@@ -8,12 +8,12 @@
 struct imp_model {
     imp_network network;
     imp_preprocessing preprocessing; /* network.preprocessing points here: the table's, with the file's feature scale */
-    char *origin, *licence;          /* from network.allocator                                                      */
+    char *origin, *licence;          /* from network.allocator */
 };
 
 /* A network that this library knows: its layers as data. */
 typedef struct imp_architecture {
-    const char *name; /* "vgg19"                                                                                    */
+    const char *name; /* "vgg19" */
     /* Fills layers and parameters (names and shapes, data NULL), from the input to the last pool; no classifier. */
     int (*build)(imp_context *context, imp_network *network);
 } imp_architecture;

@@ -1,19 +1,19 @@
 /* Which input a VGG's first convolution expects.
  *
- * Files of torchvision's weights and of the original ones (Oxford's, converted from Caffe) have the same keys and shapes.
- * Sizes of numbers tell nothing: although one sees pixels of +-128 and the other of +-2, the first biases have an RMS of
- * 0.55 in Oxford's VGG19 and of 0.52 in torchvision's VGG16. What differs is which network it is. All of Oxford's VGGs
- * were started from one small network, and their first biases stayed nearly the same: those of VGG16 correlate with
- * VGG19's by 0.99. torchvision's were trained from other random numbers: -0.03. Chance gives 0 +- 1/8 with 64 channels,
- * so that a bound of 0.9 is not met by accident.
+ * Files of torchvision's weights and of the original ones (Oxford's, converted from Caffe) have the same keys and
+ * shapes. Sizes of numbers tell nothing: although one sees pixels of +-128 and the other of +-2, the first biases have
+ * an RMS of 0.55 in Oxford's VGG19 and of 0.52 in torchvision's VGG16. What differs is which network it is. All of
+ * Oxford's VGGs were started from one small network, and their first biases stayed nearly the same: those of VGG16
+ * correlate with VGG19's by 0.99. torchvision's were trained from other random numbers: -0.03. Chance gives 0 +- 1/8
+ * with 64 channels, so that a bound of 0.9 is not met by accident.
  */
 #include <math.h>
 
 #include "models/model.h"
 
 #define LEAST_CORRELATION 0.9
-/* RMS of the biases over that of the weights. Who rescales the input to [0, 1] or by its deviation changes it by 58 or
-   more. */
+/* RMS of the biases over that of the weights. Who rescales the input to [0, 1] or by its deviation changes
+   it by 58 or more. */
 #define OXFORD_RATIO 2.89
 #define MOST_RATIO_CHANGE 2.0
 

@@ -1,4 +1,5 @@
-/* Networks of the VGG family (Simonyan and Zisserman, arXiv 1409.1556): blocks of 3x3 convolutions, ReLUs and a pool. */
+/* Networks of the VGG family (Simonyan and Zisserman, arXiv 1409.1556): blocks of 3x3
+   convolutions, ReLUs and a pool. */
 #ifndef IMP_MODELS_VGG_H
 #define IMP_MODELS_VGG_H
 
@@ -9,7 +10,7 @@
 typedef struct imp_vgg {
     const char *name;
     int blocks;
-    int convolutions[IMP_VGG_MAX_BLOCKS]; /* of each block, at most 9                                               */
+    int convolutions[IMP_VGG_MAX_BLOCKS]; /* of each block, at most 9 */
     int channels[IMP_VGG_MAX_BLOCKS];
 } imp_vgg;
 

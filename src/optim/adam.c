@@ -1,5 +1,4 @@
-/* Adam (Kingma and Ba, arXiv 1412.6980); bias correction and the place of epsilon as torch.optim.Adam has
-   them. */
+/* Adam (Kingma and Ba, arXiv 1412.6980); bias correction and the place of epsilon as torch.optim.Adam has them. */
 #include <math.h>
 
 #include "base/memory.h"

@@ -14,7 +14,7 @@
 #define SHORTEN 0.25          /* a bad step is repeated at this part of its length */
 #define PATIENCE 3            /* bad steps in a row after which the history is at fault */
 #define LEAST_CURVATURE 1e-10 /* PyTorch's bound on y . s */
-#define LEAST_COSINE 1e-6     /* the bound on y . s by |y| |s| otherwise: above what rounding in f32 makes of zero  */
+#define LEAST_COSINE 1e-6     /* the bound on y . s by |y| |s| otherwise: above what rounding in f32 makes of zero */
 
 typedef enum lbfgs_state {
     AT_START, /* no point is known */
@@ -36,7 +36,7 @@ struct imp_lbfgs {
     double norm_squared, norm_one; /* of g0 */
     double best_loss;
     int64_t iterations;
-    int failures; /* bad steps in a row                                                                    */
+    int failures; /* bad steps in a row */
     imp_line_search search;
 };
 
@@ -104,7 +104,7 @@ void imp_lbfgs_free(imp_lbfgs *lbfgs) {
     imp_release(context, lbfgs);
 }
 
-/* ---- Directions ------------------------------------------------------------------------------------------------- */
+/* ---- Directions -------------------------------------------------------------------------------------------------- */
 
 /* Keeps the pair from (x0, g0) to (x, gradient) where the curvature along it is positive. */
 static unsigned take_pair(imp_lbfgs *lbfgs, const float *x, const float *gradient) {
@@ -153,8 +153,7 @@ static void set_steepest(imp_lbfgs *lbfgs) {
     lbfgs->t = known > 0 ? fmin(known, first) : first;
 }
 
-/* d = -H g0 by the two-loop recursion; each pass changes d and takes the product with the vector that comes
-   next. */
+/* d = -H g0 by the two-loop recursion; each pass changes d and takes the product with the vector that comes next. */
 static void set_quasi_newton(imp_lbfgs *lbfgs) {
     imp_vectors *vectors = &lbfgs->vectors;
     int history = lbfgs->options.history, newest = lbfgs->pairs - 1;
@@ -202,7 +201,7 @@ static void begin_search(imp_lbfgs *lbfgs) {
     if (lbfgs->options.line_search) imp_line_search_begin(&lbfgs->search, lbfgs->loss0, lbfgs->slope, lbfgs->t);
 }
 
-/* ---- Steps ------------------------------------------------------------------------------------------------------ */
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 /* The point just evaluated becomes the one to step from. */
 static unsigned accept(imp_lbfgs *lbfgs, float *x, double loss, const float *gradient, const double *norms, int keep) {
@@ -235,8 +234,7 @@ static unsigned accept(imp_lbfgs *lbfgs, float *x, double loss, const float *gra
     return events;
 }
 
-/* The point just evaluated is bad: a shorter step from the last good one, at last along the steepest
-   descent. */
+/* The point just evaluated is bad: a shorter step from the last good one, at last along the steepest descent. */
 static unsigned put_back(imp_lbfgs *lbfgs, float *x) {
     unsigned events = IMP_LBFGS_PUT_BACK;
     lbfgs->failures++;

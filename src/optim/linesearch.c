@@ -11,7 +11,7 @@
 #define GROWTH_MOST 10.0 /* and at most this: what is known lies far behind by then */
 #define MARGIN 0.1       /* part of the bracket that a trial keeps away from its ends */
 #define BACK_OFF 0.2     /* where the far end could not be evaluated, part of the bracket that is tried */
-#define NARROWEST 1e-9   /* bracket's width by its end, under which losses in double no longer tell points apart  */
+#define NARROWEST 1e-9   /* bracket's width by its end, under which losses in double no longer tell points apart */
 
 void imp_line_search_begin(imp_line_search *search, double loss, double slope, double t) {
     imp_line_point start = {.t = 0, .loss = loss, .slope = slope};

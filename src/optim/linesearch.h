@@ -1,10 +1,9 @@
-/* A search along a ray for a step that meets the strong Wolfe conditions, one evaluation per call: scalars
-   only. */
+/* A search along a ray for a step that meets the strong Wolfe conditions, one evaluation per call: scalars only. */
 #ifndef IMP_OPTIM_LINESEARCH_H
 #define IMP_OPTIM_LINESEARCH_H
 
 typedef struct imp_line_point {
-    double t, loss, slope; /* slope: derivative along the ray; loss infinite: the point could not be evaluated      */
+    double t, loss, slope; /* slope: derivative along the ray; loss infinite: the point could not be evaluated */
 } imp_line_point;
 
 typedef enum imp_line_verdict {

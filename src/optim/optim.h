@@ -12,16 +12,14 @@
 
 #include "impasto.h"
 
-/* ---- Adam (Kingma and Ba, arXiv 1412.6980), its details as PyTorch has them
- * ---------------------------------------- */
+/* ---- Adam (Kingma and Ba, arXiv 1412.6980), its details as PyTorch has them -------------------------------------- */
 
 typedef struct imp_adam imp_adam;
 
 /* n floats; betas in [0, 1), epsilon > 0 (PyTorch's defaults: 0.9, 0.999, 1e-8). Holds 2 n floats. */
 int imp_adam_create(imp_context *context, size_t n, double beta1, double beta2, double epsilon, imp_adam **adam);
 
-/* x -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon), after m and v took in the gradient.
- */
+/* x -= rate * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon), after m and v took in the gradient. */
 void imp_adam_step(imp_adam *adam, double learning_rate, float *x, const float *gradient);
 
 /* The moments themselves and the number of steps taken: to read them, and to fill those of a new object with
@@ -33,8 +31,7 @@ void imp_adam_set_steps(imp_adam *adam, int64_t steps);
 
 void imp_adam_free(imp_adam *adam);
 
-/* ---- Schedules and averages
- * ----------------------------------------------------------------------------------------- */
+/* ---- Schedules and averages -------------------------------------------------------------------------------------- */
 
 /* PyTorch's StepLR: initial * gamma^(iteration / step_size), iteration from 0. step_size <= 0: no decay. */
 double imp_step_lr(double initial, int64_t step_size, double gamma, int64_t iteration);
@@ -43,8 +40,7 @@ double imp_step_lr(double initial, int64_t step_size, double gamma, int64_t iter
    the sum of those weights, k = 1..step. step counts from 1; at step 1 average becomes x. decay in [0, 1). */
 void imp_average_add(imp_context *context, size_t n, double decay, int64_t step, const float *x, float *average);
 
-/* ---- L-BFGS (Nocedal and Wright, Numerical Optimization, chapters 3 and 7)
- * ------------------------------------------ */
+/* ---- L-BFGS (Nocedal and Wright, Numerical Optimization, chapters 3 and 7) --------------------------------------- */
 
 typedef struct imp_lbfgs imp_lbfgs;
 
@@ -62,18 +58,18 @@ typedef struct imp_lbfgs_options {
 
 /* What a step did besides stepping; bits. */
 typedef enum imp_lbfgs_event {
-    IMP_LBFGS_PUT_BACK = 1,  /* the point just evaluated was bad: x is a shorter step from the last good point        */
-    IMP_LBFGS_FORGOT = 2,    /* the history was dropped; the step is along the steepest descent  */
+    IMP_LBFGS_PUT_BACK = 1,  /* the point just evaluated was bad: x is a shorter step from the last good point */
+    IMP_LBFGS_FORGOT = 2,    /* the history was dropped; the step is along the steepest descent */
     IMP_LBFGS_SKIPPED = 4,   /* the curvature along the last step was not positive: its pair was not kept */
-    IMP_LBFGS_SEARCHING = 8, /* line search: the point just evaluated was a trial that did not end the search         */
+    IMP_LBFGS_SEARCHING = 8, /* line search: the point just evaluated was a trial that did not end the search */
     IMP_LBFGS_STILL = 16     /* the gradient is zero: x was not moved */
 } imp_lbfgs_event;
 
 typedef struct imp_lbfgs_report {
     unsigned events;
-    double step;      /* length along the direction that x now lies at      */
+    double step;      /* length along the direction that x now lies at */
     double best_loss; /* least finite loss seen by this object; infinite when none */
-    int improved;     /* the point just evaluated is that best     */
+    int improved;     /* the point just evaluated is that best */
 } imp_lbfgs_report;
 
 /* Holds (2 history + 3) n floats. For a picture of another size make a new one. */

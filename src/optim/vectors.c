@@ -1,5 +1,4 @@
-/* Passes over long vectors, cut into fixed chunks; each chunk's sums are doubles, added in the chunks'
-   order. */
+/* Passes over long vectors, cut into fixed chunks; each chunk's sums are doubles, added in the chunks' order. */
 #include "optim/vectors.h"
 
 #include <math.h>

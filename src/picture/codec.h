@@ -1,4 +1,5 @@
-/* The table of picture formats, and what every codec shares. Errors of a codec don't name the file: the caller puts its name before. */
+/* The table of picture formats, and what every codec shares. Errors of a codec don't name the file: the
+   caller puts its name before. */
 #ifndef IMP_PICTURE_CODEC_H
 #define IMP_PICTURE_CODEC_H
 
@@ -16,9 +17,9 @@ typedef struct imp_source {
 
 typedef struct imp_codec imp_codec;
 struct imp_codec {
-    const char *name;    /* "JPEG"                                                                                    */
-    const char *endings; /* of file names, each with a space before and after: " .jpg .jpeg "; "" when not written    */
-    int vips_format;     /* imp_vips_format of a codec in the module; -1 otherwise                                    */
+    const char *name;    /* "JPEG" */
+    const char *endings; /* of file names, each with a space before and after: " .jpg .jpeg "; "" when not written */
+    int vips_format;     /* imp_vips_format of a codec in the module; -1 otherwise */
     int (*recognise)(const uint8_t *bytes, size_t length);
     /* image is created upright and in sRGB. */
     int (*decode)(imp_context *context, const imp_codec *codec, const imp_source *source, imp_image *image);

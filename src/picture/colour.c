@@ -1,5 +1,5 @@
-/* Colour management by Little CMS, in a context of its own for each conversion: no global state, no caches that threads could race for, its
- * memory from the caller's context, its errors kept as words for a warning. */
+/* Colour management by Little CMS, in a context of its own for each conversion: no global state, no caches that threads
+ * could race for, its memory from the caller's context, its errors kept as words for a warning. */
 #include "picture/colour.h"
 
 #include <lcms2.h>
@@ -11,29 +11,30 @@
 #include "base/memory.h"
 #include "base/thread.h"
 
-#define MAX_LCMS_BLOCK ((size_t)512 << 20) /* bytes; Little CMS' own bound for one block                              */
-#define BLOCK_HEADER 64                    /* bytes in front of its blocks; keeps their alignment                     */
-#define SRGB_GAMMA 0.45455                 /* what PNG writes for sRGB                                                */
-#define GAMMA_TOLERANCE 0.05               /* relative; rounding in files, and too little to see                      */
+#define MAX_LCMS_BLOCK ((size_t)512 << 20) /* bytes; Little CMS' own bound for one block */
+#define BLOCK_HEADER 64                    /* bytes in front of its blocks; keeps their alignment */
+#define SRGB_GAMMA 0.45455                 /* what PNG writes for sRGB */
+#define GAMMA_TOLERANCE 0.05               /* relative; rounding in files, and too little to see */
 
 struct imp_colour {
     imp_context *context;
     cmsContext lcms;
     cmsHTRANSFORM transform;
     int out_of_memory;
-    char words[128]; /* of the first error                                                                            */
+    char words[128]; /* of the first error */
 };
 
 /* ---- Memory and errors of Little CMS ----------------------------------------------------------------------------- */
 
-/* A block remembers whose it is: Little CMS takes its very first block before its context can be asked for user data. */
+/* A block remembers whose it is: Little CMS takes its very first block before its context can
+   be asked for user data. */
 typedef struct block_header {
     imp_colour *owner;
     size_t bytes;
 } block_header;
 
-/* Little CMS crashes here and there when an allocation fails. So what the context refuses is taken by malloc, and remembered: the conversion
-   then fails as soon as Little CMS returns. */
+/* Little CMS crashes here and there when an allocation fails. So what the context refuses is taken by malloc, and
+   remembered: the conversion then fails as soon as Little CMS returns. */
 static void *lcms_allocate(cmsContext lcms, cmsUInt32Number bytes) {
     imp_colour *owner = cmsGetContextUserData(lcms);
     block_header *block = NULL;
@@ -167,8 +168,8 @@ static cmsHTRANSFORM make_transform(imp_colour *colour, cmsHPROFILE from, imp_co
     if (space == IMP_SPACE_CMYK_INVERTED) in |= FLAVOR_SH(1);
     cmsHPROFILE srgb = srgb_profile(colour->lcms, grey);
     if (!srgb) return NULL;
-    /* Without its cache of one colour a transform has no state, and threads may share it. What Little CMS makes of a grey curve to be
-       faster has 33 points, too few for the darks. */
+    /* Without its cache of one colour a transform has no state, and threads may share it. What Little CMS makes of a
+       grey curve to be faster has 33 points, too few for the darks. */
     cmsUInt32Number flags = cmsFLAGS_NOCACHE | cmsFLAGS_BLACKPOINTCOMPENSATION | (grey ? cmsFLAGS_NOOPTIMIZE : 0);
     cmsHTRANSFORM transform =
         cmsCreateTransformTHR(colour->lcms, from, in, srgb, out, INTENT_RELATIVE_COLORIMETRIC, flags);
@@ -178,15 +179,15 @@ static cmsHTRANSFORM make_transform(imp_colour *colour, cmsHPROFILE from, imp_co
 
 static const int probe_levels[] = {0, 16, 32, 64, 96, 128, 160, 208, 255};
 #define PROBE_LEVELS ((int)(sizeof probe_levels / sizeof probe_levels[0]))
-#define PROBE_PIXELS 729 /* PROBE_LEVELS to the third                                                                */
+#define PROBE_PIXELS 729 /* PROBE_LEVELS to the third */
 
 static int probe_sample(const void *samples, int index, imp_depth depth) {
     if (depth == IMP_DEPTH_8) return ((const uint8_t *)samples)[index] * 257;
     return ((const uint16_t *)samples)[index];
 }
 
-/* Whether the transform moves no colour by more than one step of 8 bits: the profile is sRGB by another name, and pixels are better left
-   exactly as they are. */
+/* Whether the transform moves no colour by more than one step of 8 bits: the profile is sRGB by another name, and
+   pixels are better left exactly as they are. */
 static int changes_nothing(const imp_colour *colour, imp_colour_space space, imp_depth depth, int alpha) {
     if (space != IMP_SPACE_GREY && space != IMP_SPACE_RGB) return 0;
     int colours = space == IMP_SPACE_GREY ? 1 : 3, channels = colours + (alpha ? 1 : 0);
@@ -267,7 +268,7 @@ int imp_colour_apply(imp_context *context, const imp_colour_origin *origin, imp_
 
 /* ---- The profile that is written --------------------------------------------------------------------------------- */
 
-#define ICC_DATE 24 /* offset in the header: six 16-bit numbers                                                 */
+#define ICC_DATE 24 /* offset in the header: six 16-bit numbers */
 #define ICC_DATE_BYTES 12
 
 static int save_profile(imp_colour *colour, cmsHPROFILE profile, uint8_t **bytes, size_t *length) {

@@ -5,8 +5,8 @@
 
 #include "base/image.h"
 
-#define TIFF_HEADER 8 /* bytes: byte order, 42, offset of the first directory                                 */
-#define TIFF_ENTRY 12 /* bytes of a directory entry: tag, type, count, value                                  */
+#define TIFF_HEADER 8 /* bytes: byte order, 42, offset of the first directory */
+#define TIFF_ENTRY 12 /* bytes of a directory entry: tag, type, count, value */
 #define TAG_ORIENTATION 0x0112
 #define TYPE_SHORT 3
 #define UPRIGHT 1
@@ -37,7 +37,8 @@ int imp_exif_orientation(const uint8_t *bytes, size_t length) {
     return UPRIGHT;
 }
 
-/* How the upright picture walks through the stored one: from pixel start, by across for each column and down for each row, in bytes. */
+/* How the upright picture walks through the stored one: from pixel start, by across for each column and down
+   for each row, in bytes. */
 typedef struct walk {
     ptrdiff_t start, across, down;
 } walk;

@@ -4,8 +4,8 @@
 
 #include "base/context.h"
 
-/* bytes: a TIFF structure, as it stands in a PNG's eXIf and after "Exif\0\0" in a JPEG's APP1. Returns 1 to 8; 1 when there is no valid
-   orientation in it. */
+/* bytes: a TIFF structure, as it stands in a PNG's eXIf and after "Exif\0\0" in a JPEG's APP1. Returns 1 to 8; 1 when
+   there is no valid orientation in it. */
 int imp_exif_orientation(const uint8_t *bytes, size_t length);
 
 /* Replaces image by itself turned upright. */

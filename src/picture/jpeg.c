@@ -1,5 +1,5 @@
-/* JPEG files, by libjpeg-turbo. Its memory doesn't come through the context (it has its own allocator), but is bounded by what the
- * context's limit leaves. */
+/* JPEG files, by libjpeg-turbo. Its memory doesn't come through the context (it has its own allocator), but is bounded
+ * by what the context's limit leaves. */
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +19,8 @@
 #define MAX_SCANS 500 /* of a progressive file; each costs a pass over the whole picture, and real ones have 10 */
 #define MARKER_EXIF (JPEG_APP0 + 1)
 #define MARKER_ICC (JPEG_APP0 + 2)
-#define MARKER_LIMIT 0xFFFF /* bytes of a marker that are kept: all                                                  */
-#define WITHOUT_SUBSAMPLING 90 /* quality from which colour keeps its full resolution                                 */
+#define MARKER_LIMIT 0xFFFF    /* bytes of a marker that are kept: all */
+#define WITHOUT_SUBSAMPLING 90 /* quality from which colour keeps its full resolution */
 
 /* Everything that a longjmp must find again lives here, not in local variables. */
 typedef struct jpeg_reading {
@@ -32,11 +32,11 @@ typedef struct jpeg_reading {
     imp_context *context;
     const imp_source *source;
     imp_image *image;
-    uint8_t *inks;      /* a row of CMYK                                                                             */
-    imp_colour *colour; /* from CMYK                                                                                 */
-    JOCTET *profile;    /* by malloc                                                                                 */
+    uint8_t *inks;      /* a row of CMYK */
+    imp_colour *colour; /* from CMYK */
+    JOCTET *profile;    /* by malloc */
     unsigned profile_length;
-    int started, ended, warned; /* decompression began; the bytes have run out; a warning was logged                 */
+    int started, ended, warned; /* decompression began; the bytes have run out; a warning was logged */
     int status;
 } jpeg_reading;
 
@@ -89,8 +89,8 @@ static void stop_truncated(jpeg_reading *reading) {
     longjmp(reading->jump, 1);
 }
 
-/* Warnings (level -1). What can be shown all the same is logged once; the end of a scan's data before its last row is an error, unless
-   the next marker says that only a part in the middle is lost (a restart marker). */
+/* Warnings (level -1). What can be shown all the same is logged once; the end of a scan's data before its last row is
+   an error, unless the next marker says that only a part in the middle is lost (a restart marker). */
 static void heed_message(j_common_ptr common, int level) {
     jpeg_reading *reading = common->client_data;
     char words[JMSG_LENGTH_MAX];
@@ -112,8 +112,9 @@ static void source_nothing(j_decompress_ptr jpeg) {
     (void)jpeg;
 }
 
-/* The bytes have run out. A baseline file that lacks only its end marker is whole: it is given one, and JWRN_HIT_MARKER tells when
-   pixels were missing. Elsewhere missing bytes pass for zeros without a warning, so they are an error at once. */
+/* The bytes have run out. A baseline file that lacks only its end marker is whole: it is given one, and
+   JWRN_HIT_MARKER tells when pixels were missing. Elsewhere missing bytes pass for zeros without a warning, so they
+   are an error at once. */
 static boolean source_ended(j_decompress_ptr jpeg) {
     static const JOCTET end[] = {0xFF, JPEG_EOI};
     jpeg_reading *reading = jpeg->client_data;

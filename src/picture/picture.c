@@ -9,11 +9,11 @@
 #include "base/memory.h"
 #include "picture/codec.h"
 
-#define MAX_FILE_BYTES ((uint64_t)1 << 31) /* of a picture file: IMP_PICTURE_MAX_PIXELS of 16-bit RGBA                */
+#define MAX_FILE_BYTES ((uint64_t)1 << 31) /* of a picture file: IMP_PICTURE_MAX_PIXELS of 16-bit RGBA */
 #define DEFAULT_QUALITY 92
-#define LONGEST_NAME                                                                                                   \
-    256 /* bytes of a name in an error, which must leave room for the rest; longer ones lose their front */
-#define SHOWN_BYTES 16 /* of an unknown file                                                                    */
+/* bytes of a name in an error, which must leave room for the rest; longer ones lose their front */
+#define LONGEST_NAME 256
+#define SHOWN_BYTES 16 /* of an unknown file */
 
 static const imp_codec *const codecs[] = {&imp_codec_jpeg, &imp_codec_png,  &imp_codec_webp, &imp_codec_tiff,
                                           &imp_codec_avif, &imp_codec_heif, &imp_codec_gif};
@@ -36,7 +36,7 @@ int imp_codec_check_size(imp_context *context, uint64_t width, uint64_t height) 
 /* Files that people take for pictures, or that are pictures of another kind. */
 typedef struct known_start {
     size_t offset;
-    const char *start; /* letters in either case                                                                      */
+    const char *start; /* letters in either case */
     const char *words;
 } known_start;
 

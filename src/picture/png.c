@@ -10,9 +10,8 @@
 #include "picture/exif.h"
 #include "picture/pixels.h"
 
-#define MAX_CHUNKS 1000 /* of the kinds that libpng keeps: bounds memory against hostile files        */
-#define MAX_CHUNK_BYTES                                                                                                \
-    ((size_t)64 << 20) /* of one, unpacked; a colour profile is the largest that matters           */
+#define MAX_CHUNKS 1000                    /* of the kinds that libpng keeps: bounds memory against hostile files */
+#define MAX_CHUNK_BYTES ((size_t)64 << 20) /* of one, unpacked; a colour profile is the largest that matters */
 
 /* libpng goes on without a chunk for which there was no memory; a picture must not lose its colours that way. */
 typedef struct png_memory {
@@ -30,7 +29,7 @@ typedef struct png_reading {
     const imp_source *source;
     size_t offset;
     imp_image *image;
-    unsigned row, rows; /* where reading is, for messages; rows is 0 before the pixels                                */
+    unsigned row, rows; /* where reading is, for messages; rows is 0 before the pixels */
     int status;
 } png_reading;
 

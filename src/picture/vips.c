@@ -11,8 +11,8 @@
 #include "picture/pixels.h"
 #include "picture/vips.h"
 
-#define FOLDER_VARIABLE "IMPASTO_MODULES" /* environment: a folder that is looked into first                          */
-#define WORDS 256                         /* bytes of the module's errors                                             */
+#define FOLDER_VARIABLE "IMPASTO_MODULES" /* environment: a folder that is looked into first */
+#define WORDS 256                         /* bytes of the module's errors */
 #define PATH_BYTES 4096
 
 /* ---- Finding the module ------------------------------------------------------------------------------------------ */
@@ -28,8 +28,8 @@ static void *open_in(const char *folder, size_t folder_length, const char *insid
     return module;
 }
 
-/* The module in the folder impasto beside this library, as installed, or right beside it, as built. Opened anew for every file: a second dlopen
-   costs microseconds, and nothing global is kept. */
+/* The module in the folder impasto beside this library, as installed, or right beside it, as built. Opened anew for
+   every file: a second dlopen costs microseconds, and nothing global is kept. */
 static void *open_module(char *words) {
     words[0] = 0;
     const char *folder = secure_getenv(FOLDER_VARIABLE);
@@ -174,7 +174,8 @@ static int is_gif(const uint8_t *bytes, size_t length) {
     return length >= 6 && (memcmp(bytes, "GIF87a", 6) == 0 || memcmp(bytes, "GIF89a", 6) == 0);
 }
 
-/* Whether the file type box (ISO 14496-12) names one of these brands, as its own or as one that it is compatible with. */
+/* Whether the file type box (ISO 14496-12) names one of these brands, as its own or as one
+   that it is compatible with. */
 static int has_brand(const uint8_t *bytes, size_t length, const char *brands) {
     if (length < 16 || memcmp(bytes + 4, "ftyp", 4) != 0) return 0;
     size_t box = (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];

@@ -1,5 +1,5 @@
-/* The module over libvips: WebP, TIFF, AVIF/HEIF and GIF files, each by the one loader named for it, so that a file can never reach another
- * of libvips' many loaders (some hand files to whole programs). */
+/* The module over libvips: WebP, TIFF, AVIF/HEIF and GIF files, each by the one loader named for it, so that a file can
+ * never reach another of libvips' many loaders (some hand files to whole programs). */
 #include <string.h>
 
 #include <vips/vips.h>
@@ -7,7 +7,7 @@
 #include "picture/vips.h"
 
 #define EXPORT __attribute__((visibility("default")))
-#define STRIP_ROWS 64 /* decoded and copied at a time                                                                 */
+#define STRIP_ROWS 64 /* decoded and copied at a time */
 
 typedef struct opened {
     VipsImage *image;
@@ -76,8 +76,8 @@ static int is_deep(const VipsImage *image) {
     return vips_image_get_format(image) != VIPS_FORMAT_UCHAR && vips_image_get_format(image) != VIPS_FORMAT_CHAR;
 }
 
-/* Upright, with the bands and the format that Impasto takes. RGB keeps its profile for the caller; CMYK, Lab and the like are
-   converted here, by the profile where there is one. Each step is lazy: no pixel is decoded yet. */
+/* Upright, with the bands and the format that Impasto takes. RGB keeps its profile for the caller; CMYK, Lab and the
+   like are converted here, by the profile where there is one. Each step is lazy: no pixel is decoded yet. */
 static VipsImage *normalise(VipsImage *image) {
     VipsImage *made = NULL;
     image = next(image, vips_autorot(image, &made, NULL), &made);

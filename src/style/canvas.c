@@ -17,7 +17,8 @@ size_t imp_canvas_floats(const imp_canvas *canvas) {
     return (size_t)3 * (size_t)imp_canvas_width(canvas) * (size_t)imp_canvas_height(canvas);
 }
 
-/* Index of the pixel that shows at i when a row of count pixels is mirrored at both ends, however far i lies outside. */
+/* Index of the pixel that shows at i when a row of count pixels is mirrored at both ends,
+   however far i lies outside. */
 static int mirror(int i, int count) {
     int period = count > 1 ? 2 * (count - 1) : 1;
     i = (i % period + period) % period;

@@ -7,8 +7,7 @@
 #include "base/thread.h"
 
 #define RELATIVE_EPSILON 1e-5 /* of the mean eigenvalue */
-/* Variance that rounding to 8 bits leaves in a flat colour: a picture that varies less has nothing to
-   stretch. */
+/* Variance that rounding to 8 bits leaves in a flat colour: a picture that varies less has nothing to stretch. */
 #define ROUNDING_VARIANCE (1.0 / 12)
 #define SWEEPS 30 /* of Jacobi's method: 3x3 needs five or six */
 
@@ -142,8 +141,7 @@ static void keep_range(void *user, int64_t begin, int64_t end, int thread) {
         float *r = job->painted + i, *g = r + job->count, *b = g + job->count;
         const float *from = job->photo + i;
         float red = from[0], green = from[job->count], blue = from[2 * job->count];
-        /* Cb and Cr are multiples of B - Y and R - Y, so another luma under the same chroma moves all three
-           alike. */
+        /* Cb and Cr are multiples of B - Y and R - Y, so another luma under the same chroma moves all three alike. */
         float rise = luma(*r, *g, *b) - luma(red, green, blue);
         *r = red + rise;
         *g = green + rise;

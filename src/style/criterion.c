@@ -5,7 +5,7 @@
 
 /* One layer that losses look at; a layer may serve content and style. */
 typedef struct loss_tap {
-    double content_weight, style_weight; /* of the layer, without the global weights                                */
+    double content_weight, style_weight; /* of the layer, without the global weights */
     int has_content, has_style;
     imp_style_target *style_target;
     imp_map_target *content_target;

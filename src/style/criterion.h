@@ -1,5 +1,5 @@
-/* The criterion: what one scale's picture is compared with, and how far off it is. A plan of the network for that size, the
- * photo's content, the styles' statistics; in go planes, out come losses and the gradient by pixel. */
+/* The criterion: what one scale's picture is compared with, and how far off it is. A plan of the network for that size,
+ * the photo's content, the styles' statistics; in go planes, out come losses and the gradient by pixel. */
 #ifndef IMP_STYLE_CRITERION_H
 #define IMP_STYLE_CRITERION_H
 
@@ -8,7 +8,7 @@
 typedef struct imp_criterion imp_criterion;
 
 typedef struct imp_losses {
-    double total, content, style; /* content and style before their weights                                         */
+    double total, content, style; /* content and style before their weights */
     double variation;
 } imp_losses;
 

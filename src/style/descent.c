@@ -7,18 +7,18 @@
 #include "base/memory.h"
 #include "optim/optim.h"
 
-#define ADAM_EPSILON 1e-8 /* PyTorch's default                                                                      */
+#define ADAM_EPSILON 1e-8 /* PyTorch's default */
 
 struct imp_descent {
     imp_context *context;
     const imp_settings *settings;
     imp_canvas canvas;
-    size_t count; /* floats of a picture                                                                            */
+    size_t count; /* floats of a picture */
     imp_adam *adam;
     imp_lbfgs *lbfgs;
-    float *good; /* Adam: the last point with a finite loss; L-BFGS: the best                                  */
+    float *good; /* Adam: the last point with a finite loss; L-BFGS: the best */
     double good_loss;
-    float *average; /* NULL: the preset wants none                                                                */
+    float *average; /* NULL: the preset wants none */
     int64_t steps;
 };
 
@@ -82,7 +82,7 @@ int imp_descent_create(imp_context *context, const imp_settings *settings, const
 }
 
 uint64_t imp_descent_measure(const imp_settings *settings, const imp_canvas *canvas) {
-    int arrays = 1 + averages(settings); /* good, average                                            */
+    int arrays = 1 + averages(settings); /* good, average */
     arrays += settings->optimizer == IMP_OPTIMIZER_ADAM ? 2 : 2 * settings->preset->history + 3;
     return (uint64_t)arrays * imp_canvas_floats(canvas) * sizeof(float);
 }

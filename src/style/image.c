@@ -10,8 +10,7 @@
 
 #define WHITE 255.0f
 
-/* ---- Memory
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 IMP_API int imp_image_create(imp_context *context, int width, int height, int channels, imp_depth depth,
                              imp_image *image) {
@@ -34,8 +33,7 @@ IMP_API void imp_image_release(imp_context *context, imp_image *image) {
     *image = (imp_image){.size = sizeof *image};
 }
 
-/* ---- Samples
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- Samples ----------------------------------------------------------------------------------------------------- */
 
 /* Comparisons with NaN are false, so that it becomes 0. */
 static inline float clamp(float value, float most) {
@@ -64,8 +62,7 @@ static const uint8_t *image_row(const imp_image *image, int y) {
     return (const uint8_t *)image->pixels + (size_t)y * image->stride;
 }
 
-/* ---- To planes
- * --------------------------------------------------------------------------------------------------- */
+/* ---- To planes --------------------------------------------------------------------------------------------------- */
 
 /* Row y as three rows of RGB on white. */
 static void opaque_row(const void *user, int y, float *scratch, const float *rows[IMP_RESAMPLE_MAX_CHANNELS]) {
@@ -106,8 +103,7 @@ int imp_image_to_planes(imp_context *context, const imp_image *image, int width,
     return IMP_OK;
 }
 
-/* ---- From planes
- * ------------------------------------------------------------------------------------------------- */
+/* ---- From planes ------------------------------------------------------------------------------------------------- */
 
 typedef struct plane_writing {
     const float *planes; /* [channels][height][width] */
@@ -144,8 +140,7 @@ int imp_planes_to_image(imp_context *context, const float *planes, int width, in
     return IMP_OK;
 }
 
-/* ---- Resizing an image
- * ------------------------------------------------------------------------------------------- */
+/* ---- Resizing an image ------------------------------------------------------------------------------------------- */
 
 /* Row y of every channel, colours multiplied by alpha where there is one, so that what is transparent lends
  * no colour. */

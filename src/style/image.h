@@ -8,8 +8,8 @@
  * border: those of Pillow. */
 typedef enum imp_filter {
     IMP_FILTER_BILINEAR, /* triangle, support 1 */
-    IMP_FILTER_BICUBIC,  /* Keys with a = -0.5, support 2  */
-    IMP_FILTER_LANCZOS   /* 3 lobes, support 3   */
+    IMP_FILTER_BICUBIC,  /* Keys with a = -0.5, support 2 */
+    IMP_FILTER_LANCZOS   /* 3 lobes, support 3 */
 } imp_filter;
 
 /* image, checked by imp_image_check before, as *planes [3][height][width] on 0..255: grey expanded, alpha

@@ -18,7 +18,7 @@
    difference between second moments and squared means, so that both covariances are positive definite
    whatever the features. */
 #define COVARIANCE_ROUNDING 1e-6
-#define LEAST_EPSILON 1e-12 /* where the target is zero: far below any feature, far above the smallest float        */
+#define LEAST_EPSILON 1e-12 /* where the target is zero: far below any feature, far above the smallest float */
 #define L1_EPSILON 1e-8     /* of crowsonkb's ScaledMSELoss */
 /* Galerne et al. (arXiv 2212.13459): 1e3 / c^2 times the squared Frobenius norm, and 1e4 times the means'
    and deviations'. */
@@ -41,13 +41,13 @@ struct imp_style_target {
 
     /* What is being evaluated. */
     const imp_statistics *current;
-    double unit;      /* M = unit * second: s^2 / n                                                       */
-    double mean_unit; /* mu = mean_unit * sum: s / n                                                      */
-    double gradient;  /* by_second = gradient * dLoss/dM: 2 weight s^2 / n                                */
+    double unit;      /* M = unit * second: s^2 / n */
+    double mean_unit; /* mu = mean_unit * sum: s / n */
+    double gradient;  /* by_second = gradient * dLoss/dM: 2 weight s^2 / n */
     float *by_second;
 };
 
-/* ---- Passes over [c, c] ----------------------------------------------------------------------------------------- */
+/* ---- Passes over [c, c] ------------------------------------------------------------------------------------------ */
 
 static double current_mean(const imp_style_target *target, int channel) {
     return target->mean_unit * target->current->sum[channel];
@@ -92,7 +92,7 @@ static void sum_differences(imp_style_target *target, double by_difference, doub
     }
 }
 
-/* ---- Gram losses: G = M n / (c n) = M / c ----------------------------------------------------------------------- */
+/* ---- Gram losses: G = M n / (c n) = M / c ------------------------------------------------------------------------ */
 
 static double evaluate_gram(imp_style_target *target) {
     double c = target->channels, sums[2];
@@ -115,7 +115,7 @@ static double evaluate_gram_normalized(imp_style_target *target) {
     return value;
 }
 
-/* ---- Means and deviations --------------------------------------------------------------------------------------- */
+/* ---- Means and deviations ---------------------------------------------------------------------------------------- */
 
 static int prepare_deviations(imp_style_target *target) {
     int c = target->channels;
@@ -280,7 +280,7 @@ static double evaluate_wasserstein(imp_style_target *target) {
     return (shift + trace + target->trace - 2 * shared) / c;
 }
 
-/* ---- The table -------------------------------------------------------------------------------------------------- */
+/* ---- The table --------------------------------------------------------------------------------------------------- */
 
 #define BOTH (IMP_STYLE_BY_SECOND | IMP_STYLE_BY_SUM)
 
@@ -308,7 +308,7 @@ const imp_style_loss *imp_style_loss_find(const char *name) {
     return NULL;
 }
 
-/* ---- Targets ---------------------------------------------------------------------------------------------------- */
+/* ---- Targets ----------------------------------------------------------------------------------------------------- */
 
 int imp_style_target_create(imp_context *context, const imp_style_loss *loss, int channels, double feature_scale,
                             imp_style_target **target) {

@@ -12,7 +12,7 @@
 
 typedef enum imp_style_part {
     IMP_STYLE_BY_SECOND = 1, /* the gradient has a part by_second F */
-    IMP_STYLE_BY_SUM = 2     /* the gradient has a part by_sum 1^T     */
+    IMP_STYLE_BY_SUM = 2     /* the gradient has a part by_sum 1^T */
 } imp_style_part;
 
 /* What one layer should look like, with the workspace for comparing with it. */

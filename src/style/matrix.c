@@ -42,7 +42,7 @@ void imp_matrices_release(imp_matrices *matrices) {
     *matrices = (imp_matrices){0};
 }
 
-/* ---- Products --------------------------------------------------------------------------------------------------- */
+/* ---- Products ---------------------------------------------------------------------------------------------------- */
 
 typedef struct product {
     imp_matrices *matrices;
@@ -61,8 +61,7 @@ static void product_rows(void *user, int64_t begin, int64_t end, int thread) {
                             matrices->scratch + (size_t)thread * matrices->thread_scratch);
 }
 
-/* The same for parts of matrices: rows x columns of c, depth columns of a; all with a whole matrix's
-   stride. */
+/* The same for parts of matrices: rows x columns of c, depth columns of a; all with a whole matrix's stride. */
 static void multiply_part(imp_matrices *matrices, int rows, int columns, int depth, float alpha, const float *a,
                           const float *b, float beta, float *c) {
     product job = {
@@ -95,7 +94,7 @@ void imp_matrix_transpose(imp_matrices *matrices, const float *a, float *out) {
     imp_parallel(matrices->context, matrices->n, transpose_rows, &job);
 }
 
-/* ---- Cholesky factor -------------------------------------------------------------------------------------------- */
+/* ---- Cholesky factor --------------------------------------------------------------------------------------------- */
 
 /* Factors the square of size at a (a diagonal block) in doubles and writes the factor's inverse; both have
    zeros above. */
@@ -173,7 +172,7 @@ void imp_matrix_cholesky(imp_matrices *matrices, float *a, float least, float *i
     invert_factor(matrices, a, inverse);
 }
 
-/* ---- Polar factor ----------------------------------------------------------------------------------------------- */
+/* ---- Polar factor ------------------------------------------------------------------------------------------------ */
 
 /* The step q (3 r - r^3 q^T q) / 2 takes a singular value x to r x (3 - r^2 x^2) / 2. r = 1 is Newton and
    Schulz's; a greater r lifts small values faster, and Chen and Chow ("A stable scaling of Newton-Schulz",

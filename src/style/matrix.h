@@ -11,9 +11,9 @@ typedef struct imp_matrices {
     imp_context *context;
     const imp_kernels *kernels;
     int n;
-    float *scratch;        /* of gemm, thread after thread        */
+    float *scratch;        /* of gemm, thread after thread */
     size_t thread_scratch; /* floats of each */
-    float *work[2];        /* n x n each        */
+    float *work[2];        /* n x n each */
     double *rows;          /* [n]: sums by row */
 } imp_matrices;
 

@@ -13,12 +13,12 @@
 #include "style/image.h"
 
 #define MAX_STYLES 64
-#define MAX_BAD_STEPS 20     /* losses in a row that are not finite before L-BFGS, which damps its steps, gives up  */
-#define NOISE_DEVIATION 32.0 /* of the start from noise, around middle grey: an eighth of the range of a pixel      */
+#define MAX_BAD_STEPS 20     /* losses in a row that are not finite before L-BFGS, which damps its steps, gives up */
+#define NOISE_DEVIATION 32.0 /* of the start from noise, around middle grey: an eighth of the range of a pixel */
 
 typedef struct style_picture {
     float *planes;
-    imp_canvas canvas; /* the size that the final scale wants                                                       */
+    imp_canvas canvas; /* the size that the final scale wants */
     double weight;
 } style_picture;
 
@@ -26,19 +26,19 @@ struct imp_painting {
     imp_context *context;
     const imp_network *network;
     imp_settings settings;
-    float *photo; /* planes at the final size                                                                       */
+    float *photo; /* planes at the final size */
     style_picture styles[MAX_STYLES];
     int style_count;
 
     /* The scale at work: criterion and descent are NULL until its first evaluation. */
     int scale;
     int scale_iteration, iteration;
-    float *planes, *gradient; /* [3, height, width] of this scale; gradient comes with the criterion                */
+    float *planes, *gradient; /* [3, height, width] of this scale; gradient comes with the criterion */
     imp_criterion *criterion;
     imp_descent *descent;
 
-    double started; /* imp_seconds; 0: not yet                                                                      */
-    int bad_steps;  /* losses in a row that were not finite                                                         */
+    double started; /* imp_seconds; 0: not yet */
+    int bad_steps;  /* losses in a row that were not finite */
     int scale_over, finished, failed;
 };
 
@@ -129,7 +129,8 @@ int imp_paint_create(imp_context *context, const imp_model *model, const imp_ima
     return IMP_OK;
 }
 
-/* The size of a style picture beside a canvas: proportions kept as far as the shorter side reaches the deepest layer. */
+/* The size of a style picture beside a canvas: proportions kept as far as the shorter
+   side reaches the deepest layer. */
 static imp_canvas style_canvas(const imp_painting *painting, int width, int height, const imp_canvas *beside) {
     double least = imp_settings_least_side(&painting->settings, painting->network);
     double side = (beside->width > beside->height ? beside->width : beside->height) * painting->settings.style_scale;

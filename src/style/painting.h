@@ -1,5 +1,5 @@
-/* A painting: one optimisation as an object with steps. What include/impasto.h says of imp_painting_* holds here; impasto.c checks the
- * caller's structs and calls these. */
+/* A painting: one optimisation as an object with steps. What include/impasto.h says of imp_painting_* holds here;
+ * impasto.c checks the caller's structs and calls these. */
 #ifndef IMP_STYLE_PAINTING_H
 #define IMP_STYLE_PAINTING_H
 

@@ -53,9 +53,10 @@ static const imp_preset presets[] = {
         .style_scale = 1.0,
     },
     {
-        /* The settings of Katherine Crowson's style-transfer-pytorch: Wasserstein-2 style loss, scales by sqrt 2, averaged iterates. Its
-           features are those of a network that takes pixels of deviation 1; ours are on pixels in [0, 1], of deviation about 1/4, so squared
-           losses are 16 times smaller and total variation, which looks at pixels, is divided by that. */
+        /* The settings of Katherine Crowson's style-transfer-pytorch: Wasserstein-2 style loss, scales by sqrt 2,
+           averaged iterates. Its features are those of a network that takes pixels of deviation 1; ours are on pixels
+           in [0, 1], of deviation about 1/4, so squared losses are 16 times smaller and total variation, which looks at
+           pixels, is divided by that. */
         .name = "crowsonkb",
         .description = "the settings of style-transfer-pytorch: Wasserstein-2 loss, many scales, averaged iterates",
         .smallest_side = 128,

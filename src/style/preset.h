@@ -7,33 +7,35 @@
 typedef struct imp_preset {
     const char *name, *description;
 
-    /* Scales: from smallest_side (longer side, pixels) to the final size by factors of about growth; 0: the final size alone. */
+    /* Scales: from smallest_side (longer side, pixels) to the final size by factors of about
+       growth; 0: the final size alone. */
     int smallest_side;
     double growth;
-    /* Iterations on the first scale, on the second, and what each further scale has of the one before it, not under the least. */
+    /* Iterations on the first scale, on the second, and what each further scale has of the one before
+       it, not under the least. */
     int first_iterations, second_iterations, least_iterations;
     double iteration_ratio;
 
     const char *optimizer;
-    double learning_rate; /* Adam: on the 0..255 scale                                                              */
+    double learning_rate; /* Adam: on the 0..255 scale */
     double beta1, beta2;
-    int learning_rate_step; /* iterations after which the rate is multiplied by learning_rate_decay; 0: never       */
+    int learning_rate_step; /* iterations after which the rate is multiplied by learning_rate_decay; 0: never */
     double learning_rate_decay;
-    int history;       /* pairs of L-BFGS                                                                        */
-    double first_step; /* of L-BFGS, in pixel values; 0: PyTorch's rule, which depends on the loss's scale       */
-    int project;       /* 1: pixels are put back into 0..255 after every step                                    */
-    double averaging;  /* decay of the exponential average of iterates that is the result; 0: the last iterate   */
+    int history;       /* pairs of L-BFGS */
+    double first_step; /* of L-BFGS, in pixel values; 0: PyTorch's rule, which depends on the loss's scale */
+    int project;       /* 1: pixels are put back into 0..255 after every step */
+    double averaging;  /* decay of the exponential average of iterates that is the result; 0: the last iterate */
 
     const char *content_layers, *style_layers, *style_loss;
     double content_weight, style_weight, variation_weight;
-    int normalize_layers; /* 1: layer weights are divided by their sum                                              */
+    int normalize_layers; /* 1: layer weights are divided by their sum */
 
     const char *pooling;
     double average_scale;
     const char *padding;
-    int margin; /* pixels around the picture that are painted and cut off: style/canvas.h                 */
+    int margin; /* pixels around the picture that are painted and cut off: style/canvas.h */
     const char *start;
-    double style_scale; /* the style's longer side over the output's                                              */
+    double style_scale; /* the style's longer side over the output's */
 } imp_preset;
 
 /* NULL name: the first. NULL when there is none of that name. */

@@ -10,8 +10,7 @@
 #include "base/memory.h"
 #include "base/thread.h"
 
-/* The weights of one axis: output i is the sum over k < count[i] of weights[i * taps + k] * source[first[i] +
- * k]. */
+/* The weights of one axis: output i is the sum over k < count[i] of weights[i * taps + k] * source[first[i] + k]. */
 typedef struct filter_bank {
     int length, taps;
     int *first, *count;
@@ -23,8 +22,8 @@ typedef struct resampling {
     const void *user;
     int channels, height, width, out_height, out_width;
     const filter_bank *horizontal, *vertical; /* NULL where the size stays */
-    float *scratch;                           /* channels * width floats for each thread                             */
-    float *middle;                            /* [channels][height][out_width]: what the vertical pass reads         */
+    float *scratch;                           /* channels * width floats for each thread */
+    float *middle;                            /* [channels][height][out_width]: what the vertical pass reads */
     float *out;
 } resampling;
 

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_WEIGHT 1e15       /* beyond it, f32 gradients overflow whatever the picture                            */
-#define MAX_LEARNING_RATE 1e4 /* forty times the range of a pixel                                                  */
+#define MAX_WEIGHT 1e15       /* beyond it, f32 gradients overflow whatever the picture */
+#define MAX_LEARNING_RATE 1e4 /* forty times the range of a pixel */
 #define MAX_ITERATIONS 10000000
-#define MAX_TIME_LIMIT 1e7 /* seconds: four months                                                              */
+#define MAX_TIME_LIMIT 1e7 /* seconds: four months */
 #define DEFAULT_LONGER_SIDE 512
 #define LEAST_LONGER_SIDE 16
 
@@ -215,8 +215,9 @@ static void share_iterations(imp_settings *settings, int total) {
     }
 }
 
-/* The sizes from coarse to fine: from the preset's smallest side to the final one by equal factors as near to its growth as they come. Left out
-   at the coarse end are those whose shorter side is under twice what the loss layers need: a map of one pixel says nothing of texture. */
+/* The sizes from coarse to fine: from the preset's smallest side to the final one by equal factors as near to its
+   growth as they come. Left out at the coarse end are those whose shorter side is under twice what the loss layers
+   need: a map of one pixel says nothing of texture. */
 static int resolve_scales(imp_context *context, const imp_model *model, int width, int height, int iterations,
                           imp_settings *settings) {
     const imp_preset *preset = settings->preset;

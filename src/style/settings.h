@@ -8,12 +8,12 @@
 #include "style/preset.h"
 
 #define IMP_MAX_SCALES 32 /* 65535 pixels is 19 scales above 16 at sqrt 2: more growth steps than any preset takes */
-#define IMP_MAX_LOSS_LAYERS 64 /* more than any network here has                                                   */
+#define IMP_MAX_LOSS_LAYERS 64 /* more than any network here has */
 
 typedef enum imp_optimizer { IMP_OPTIMIZER_ADAM, IMP_OPTIMIZER_LBFGS, IMP_OPTIMIZER_LBFGS_LINE_SEARCH } imp_optimizer;
 
 typedef struct imp_loss_layer {
-    int layer; /* of the network                                                                                    */
+    int layer; /* of the network */
     double weight;
 } imp_loss_layer;
 
@@ -24,7 +24,7 @@ typedef struct imp_scale {
 
 typedef struct imp_settings {
     const imp_preset *preset;
-    imp_scale scales[IMP_MAX_SCALES]; /* from coarse to the final size                                              */
+    imp_scale scales[IMP_MAX_SCALES]; /* from coarse to the final size */
     int scale_count;
     imp_loss_layer content[IMP_MAX_LOSS_LAYERS], style[IMP_MAX_LOSS_LAYERS];
     int content_count, style_count;
@@ -35,10 +35,10 @@ typedef struct imp_settings {
     imp_pool_kind pooling;
     imp_padding padding;
     int start_from_noise;
-    double style_scale; /* the style's longer side over the picture's, at every scale                               */
+    double style_scale; /* the style's longer side over the picture's, at every scale */
     imp_keep_colors keep_colors;
     double time_limit;
-    int count_iterations; /* 0: the time limit alone ends a scale                                                   */
+    int count_iterations; /* 0: the time limit alone ends a scale */
     uint64_t seed;
 } imp_settings;
 

@@ -5,7 +5,7 @@
 
 #include "impasto_picture.h"
 
-#define MEMORY_LIMIT ((size_t)256 << 20) /* bytes: pictures beyond it cost a fuzzer time and tell nothing            */
+#define MEMORY_LIMIT ((size_t)256 << 20) /* bytes: pictures beyond it cost a fuzzer time and tell nothing */
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 

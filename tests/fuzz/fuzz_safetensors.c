@@ -1,5 +1,5 @@
-/* Fuzzes the reader of safetensors: with the file as it is, and, so that a change of the header's length is no dead end, with what
- * begins with '{' as a header up to the first zero byte and the data behind that. */
+/* Fuzzes the reader of safetensors: with the file as it is, and, so that a change of the header's length is no dead
+ * end, with what begins with '{' as a header up to the first zero byte and the data behind that. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Fuzzes the readers of torch.save's files: as a zip archive; else as the older form, whose pickles no checksum guards; and as
- * whatever the recognition says it is. */
+/* Fuzzes the readers of torch.save's files: as a zip archive; else as the older form, whose pickles no checksum guards;
+ * and as whatever the recognition says it is. */
 #include <string.h>
 
 #include "formats/torch.h"

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #define MEMORY_LIMIT ((size_t)256 << 20)
-#define ELEMENTS                                                                                                       \
-    ((size_t)1 << 16) /* of a tensor, and of all together four times as many; an expanded one may have billions */
+/* of a tensor, and of all together four times as many; an expanded one may have billions */
+#define ELEMENTS ((size_t)1 << 16)
 
 static void fail(const char *what) {
     fprintf(stderr, "fuzzer: %s\n", what);

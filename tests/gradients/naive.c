@@ -14,7 +14,7 @@ void *naive_allocate(size_t count, size_t bytes) {
     abort();
 }
 
-/* ---- Networks ------------------------------------------------------------------------------------------------ */
+/* ---- Networks ---------------------------------------------------------------------------------------------------- */
 
 static void *take(const imp_network *network, size_t bytes) {
     void *memory = imp_allocator_take(&network->allocator, bytes);
@@ -96,7 +96,7 @@ int naive_vgg19(naive_layer layers[64], int divisor) {
     return count;
 }
 
-/* ---- Shapes -------------------------------------------------------------------------------------------------- */
+/* ---- Shapes ------------------------------------------------------------------------------------------------------ */
 
 void naive_start(naive_run *run, const imp_network *network, const imp_plan_options *options) {
     *run = (naive_run){.network = network, .options = options};
@@ -128,7 +128,7 @@ void naive_end(naive_run *run) {
     free(run->maps);
 }
 
-/* ---- Operations ---------------------------------------------------------------------------------------------- */
+/* ---- Operations -------------------------------------------------------------------------------------------------- */
 
 /* Where a pixel outside of the map is read: -1 nowhere, or the nearest edge. */
 static long place(const naive_map *map, int y, int x, int replicate) {
@@ -241,7 +241,7 @@ void naive_backward(naive_run *run, double *pixel_gradient) {
                 run->maps[0].gradient[i * plane + j] * (double)how->scale[i % 3];
 }
 
-/* ---- The loss ------------------------------------------------------------------------------------------------ */
+/* ---- The loss ---------------------------------------------------------------------------------------------------- */
 
 /* The loss of one tap's map of one picture; with gradient given, that too. */
 static double term_loss(const naive_map *map, const double *value, const naive_term *term, double *gradient) {

@@ -13,9 +13,8 @@ typedef struct naive_layer {
     const char *name; /* NULL: "layer" and its number */
 } naive_layer;
 
-/* Fills network with these layers and weights that keep the size of values about the same from layer to layer. A
-   layer 0 of pixels comes in front of the given ones, so that their numbers begin at 1. Ends the test on
-   failure. */
+/* Fills network with these layers and weights that keep the size of values about the same from layer to layer. A layer
+   0 of pixels comes in front of the given ones, so that their numbers begin at 1. Ends the test on failure. */
 void naive_network_make(imp_context *context, imp_network *network, const naive_layer *layers, int count,
                         uint64_t seed);
 
@@ -45,7 +44,7 @@ void naive_forward(naive_run *run, const double *pixels);
 void naive_backward(naive_run *run, double *pixel_gradient);
 void naive_end(naive_run *run);
 
-/* ---- A loss whose gradient has every kind of term ------------------------------------------------------------ */
+/* ---- A loss whose gradient has every kind of term ---------------------------------------------------------------- */
 
 /* sum over taps and pictures of  1/2 <by_second, F F^T> + <by_sum, F 1> + map_weight / 2 |F - target|^2 */
 typedef struct naive_term {

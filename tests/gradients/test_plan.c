@@ -136,9 +136,8 @@ static double dot(const float *a, const float *b, size_t count) {
     return sum;
 }
 
-/* The loss is piecewise quadratic, so a central difference is exact as long as no ReLU and no maximum changes
-   sides; at this step, a 2,500,000th of the pixels' range, hardly any does. What is left is the plan's own
-   rounding. */
+/* The loss is piecewise quadratic, so a central difference is exact as long as no ReLU and no maximum changes sides; at
+   this step, a 2,500,000th of the pixels' range, hardly any does. What is left is the plan's own rounding. */
 static void compare_with_differences(fixture *made, const fixture_case *at, const float *gradient) {
     const double step = 1e-4;
     float *direction = naive_allocate(made->pixel_count, sizeof *direction);

@@ -1,5 +1,4 @@
-/* Times the kernels on VGG19's shapes at 512x512, one thread, beside the processor's own peak measured in
-   between. */
+/* Times the kernels on VGG19's shapes at 512x512, one thread, beside the processor's own peak measured in between. */
 #include "check.h"
 
 #include <stdio.h>

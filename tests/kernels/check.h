@@ -1,5 +1,4 @@
-/* What the parts of the kernel test share: maps with guards around them, random numbers, comparison with the
-   oracle. */
+/* What the parts of the kernel test share: maps with guards around them, random numbers, comparison with the oracle. */
 #ifndef IMP_TESTS_KERNELS_CHECK_H
 #define IMP_TESTS_KERNELS_CHECK_H
 

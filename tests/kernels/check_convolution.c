@@ -1,5 +1,4 @@
-/* Convolution against a plain one in double precision: shapes, epilogues, transposed weights, cuts, guards,
-   NaN. */
+/* Convolution against a plain one in double precision: shapes, epilogues, transposed weights, cuts, guards, NaN. */
 #include "check.h"
 
 #include <math.h>

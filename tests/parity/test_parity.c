@@ -1,5 +1,6 @@
-/* Parity with PyTorch: features, Gram matrices, losses, gradient, and the course of Adam and L-BFGS on the real VGG19, for the pair of
- * pictures in tests/data. Run in the folder tests/data; the model is the one that `make check` installs. */
+/* Parity with PyTorch: features, Gram matrices, losses, gradient, and the course of Adam and L-BFGS on the
+ * real VGG19, for the pair of pictures in tests/data. Run in the folder tests/data; the model is the one
+ * that `make check` installs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,13 +21,14 @@
 #include "style/descent.h"
 #include "style/image.h"
 
-/* Tolerances: f32 sums in another order differ by up to about 1e-4 of a layer's RMS (float epsilon 6e-8 times the square root of up to 4608
-   terms, through 13 layers); 1e-3 leaves a factor of ten and is far below any wrong weight, padding or pooling. */
-#define FEATURE_TOLERANCE 1e-3  /* of the layer's RMS                                                               */
-#define LOSS_TOLERANCE 1e-3     /* relative                                                                         */
-#define GRADIENT_TOLERANCE 1e-2 /* of the gradient's RMS: a rounding that flips which pixel is a maximum moves it   */
-#define ADAM_TOLERANCE 0.02     /* Adam divides by the gradient's size, so rounding grows along the way             */
-#define LBFGS_FACTOR 1.05       /* chaotic after some steps: the loss reached counts, not the path                  */
+/* Tolerances: f32 sums in another order differ by up to about 1e-4 of a layer's RMS (float epsilon 6e-8 times
+   the square root of up to 4608 terms, through 13 layers); 1e-3 leaves a factor of ten and is far below any
+   wrong weight, padding or pooling. */
+#define FEATURE_TOLERANCE 1e-3  /* of the layer's RMS */
+#define LOSS_TOLERANCE 1e-3     /* relative */
+#define GRADIENT_TOLERANCE 1e-2 /* of the gradient's RMS: a rounding that flips which pixel is a maximum moves it */
+#define ADAM_TOLERANCE 0.02     /* Adam divides by the gradient's size, so rounding grows along the way */
+#define LBFGS_FACTOR 1.05       /* chaotic after some steps: the loss reached counts, not the path */
 
 enum { SIDE = 256, PIXELS = SIDE * SIDE, VALUES = 3 * PIXELS };
 
@@ -115,7 +117,7 @@ static void features(void **state) {
     (void)state;
     json_t *layers = json_object_get(fix.reference, "features"), *layer;
     const char *name;
-    float *map = malloc((size_t)64 * PIXELS * sizeof *map); /* the largest one                                      */
+    float *map = malloc((size_t)64 * PIXELS * sizeof *map); /* the largest one */
     json_object_foreach(layers, name, layer) {
         char full[16];
         snprintf(full, sizeof full, "conv%s", name);
@@ -190,7 +192,7 @@ static void step_zero(void **state) {
     for (int i = 0; i < VALUES; i++) square += (double)gradient[i] * gradient[i];
     near("gradient RMS", sqrt(square / VALUES), rms, GRADIENT_TOLERANCE * rms);
     for (size_t i = 0; i < json_array_size(json_object_get(step, "grad_at")); i++) {
-        size_t at = (size_t)element(step, "grad_at", i), plane = 2 - at / PIXELS; /* BGR there                      */
+        size_t at = (size_t)element(step, "grad_at", i), plane = 2 - at / PIXELS; /* BGR there */
         near("gradient", gradient[plane * PIXELS + at % PIXELS], element(step, "grad", i), GRADIENT_TOLERANCE * rms);
     }
     imp_criterion_free(criterion);

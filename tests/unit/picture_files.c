@@ -25,11 +25,10 @@ unsigned test_noise(int x, int y, int c, unsigned most) {
     return ((unsigned)x * 40503u + (unsigned)y * 30011u + (unsigned)c * 9973u + (unsigned)(x * y) * 7919u) % (most + 1);
 }
 
-static const uint8_t exif_start[] = {'M',  'M',  0, '*', 0, 0, 0, 8, 0, 2,       /* two entries            */
-                                     0x01, 0x00, 0, 3,   0, 0, 0, 1, 0, 9, 0, 0, /* of another tag          */
-                                     0x01, 0x12, 0, 3,   0, 0, 0, 1, 0, 0, 0, 0,
-                                     0,    0,    0, 0}; /* the orientation       */
-#define EXIF_VALUE 31 /* its lower byte                                                                              */
+static const uint8_t exif_start[] = {'M',  'M',  0, '*', 0, 0, 0, 8, 0, 2,                    /* two entries */
+                                     0x01, 0x00, 0, 3,   0, 0, 0, 1, 0, 9, 0, 0,              /* of another tag */
+                                     0x01, 0x12, 0, 3,   0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0}; /* the orientation */
+#define EXIF_VALUE 31                                                                         /* its lower byte */
 
 static void exif_fill(uint8_t *out, int orientation) {
     memcpy(out, exif_start, sizeof exif_start);

@@ -55,7 +55,7 @@ static void test_names(void **state) {
     assert_null(imp_preprocessing_find("imagenet"));
 }
 
-/* ---- Threads ------------------------------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
 /* All that a plan computes, one after the other, for comparison bit by bit. */
 static float *results(fixture *made, size_t *count) {
@@ -237,7 +237,7 @@ static void test_shared_network(void **state) {
     imp_context_free(context);
 }
 
-/* ---- Memory -------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 static size_t live_bytes;
 
@@ -393,7 +393,7 @@ static void test_every_allocation_fails(void **state) {
     imp_context_free(context);
 }
 
-/* ---- Profile ------------------------------------------------------------------------------------------------- */
+/* ---- Profile ----------------------------------------------------------------------------------------------------- */
 
 static void test_profile(void **state) {
     static const struct {

@@ -1,5 +1,4 @@
-/* Style losses, the matrices under them, and total variation: values, degenerate features, threads,
-   allocations. */
+/* Style losses, the matrices under them, and total variation: values, degenerate features, threads, allocations. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +30,7 @@ static imp_context *context_with(int threads, const char *instruction_set) {
     return context;
 }
 
-/* ---- Features and their statistics ---- */
+/* ---- Features and their statistics ------------------------------------------------------------------------------- */
 
 typedef struct features {
     int channels, pixels;
@@ -104,7 +103,7 @@ static double evaluate(imp_style_target *target, features *f, float *by_second, 
     return value;
 }
 
-/* ---- Losses ---- */
+/* ---- Losses ------------------------------------------------------------------------------------------------------ */
 
 static void values_are_the_definitions(void **state) {
     /* From the definitions in numpy, doubles: symmetric square roots for the Wasserstein distance. Two
@@ -267,7 +266,7 @@ static void threads_change_nothing(void **state) {
     free(now);
 }
 
-/* ---- Matrices ---- */
+/* ---- Matrices ---------------------------------------------------------------------------------------------------- */
 
 static float *product(imp_matrices *matrices, const float *a, int turn_a, const float *b, int turn_b) {
     int n = matrices->n;
@@ -382,7 +381,7 @@ static void singular_matrices_are_factored(void **state) {
     imp_context_free(context);
 }
 
-/* ---- Total variation ---- */
+/* ---- Total variation --------------------------------------------------------------------------------------------- */
 
 static void variation_is_the_nine_point_form(void **state) {
     /* From crowsonkb's TVLoss in PyTorch, doubles, pixels (37 k^2 + 11 k) mod 256: the value, and the
@@ -424,7 +423,7 @@ static void variation_is_the_nine_point_form(void **state) {
     }
 }
 
-/* ---- Allocations ---- */
+/* ---- Allocations ------------------------------------------------------------------------------------------------- */
 
 static int compare_once(imp_context *context, void *user) {
     const imp_style_loss *loss = user;

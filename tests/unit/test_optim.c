@@ -24,7 +24,7 @@ static imp_context *context_with(int threads) {
     return context;
 }
 
-/* ---- Functions to minimise, in doubles ---- */
+/* ---- Functions to minimise, in doubles --------------------------------------------------------------------------- */
 
 typedef double function(const float *x, int n, float *gradient);
 
@@ -76,7 +76,7 @@ static imp_lbfgs *lbfgs_of(imp_context *context, size_t n, int history, int line
     return lbfgs;
 }
 
-/* ---- Adam and schedules ---- */
+/* ---- Adam and schedules ------------------------------------------------------------------------------------------ */
 
 static void adam_is_pytorchs(void **state) {
     /* torch.optim.Adam, lr 0.1, StepLR(10, 0.5), 25 steps on `convex` in doubles. */
@@ -156,7 +156,7 @@ static void schedules_and_averages(void **state) {
     imp_context_free(context);
 }
 
-/* ---- L-BFGS ---- */
+/* ---- L-BFGS ------------------------------------------------------------------------------------------------------ */
 
 static void lbfgs_is_pytorchs(void **state) {
     /* torch.optim.LBFGS, lr 1, history 4, no line search, on `convex` in doubles. */
@@ -170,8 +170,7 @@ static void lbfgs_is_pytorchs(void **state) {
     start(x, VALUES, 0.5f);
     for (size_t k = 0; k < sizeof expected / sizeof expected[0]; k++) {
         double loss = convex(x, VALUES, gradient);
-        /* PyTorch's own f32 run differs from its f64 run by 6e-7; 5e-6 leaves room for another order of
-           sums. */
+        /* PyTorch's own f32 run differs from its f64 run by 6e-7; 5e-6 leaves room for another order of sums. */
         assert_true(fabs(loss - expected[k]) < 5e-6 * expected[k]);
         assert_int_equal(imp_lbfgs_step(lbfgs, x, loss, gradient, &report), IMP_OK);
         assert_int_equal(report.events, 0);
@@ -213,8 +212,7 @@ static void line_search_descends(void **state) {
             double loss = rosenbrock(x, 2, gradient);
             assert_int_equal(imp_lbfgs_step(lbfgs, x, loss, gradient, &report), IMP_OK);
             if (report.events & (IMP_LBFGS_SEARCHING | IMP_LBFGS_PUT_BACK)) continue;
-            /* A point that ends a search is lower than where it began, up to f32's rounding of the valley's
-               floor. */
+            /* A point that ends a search is lower than where it began, up to f32's rounding of the valley's floor. */
             assert_true(loss <= last + 1e-10);
             last = loss;
         }
@@ -346,8 +344,7 @@ static void scale_of_the_loss_does_not_matter(void **state) {
         }
         imp_lbfgs_free(lbfgs);
     }
-    /* Square roots of the scale round differently by a unit in the last place, which twelve steps may
-       amplify. */
+    /* Square roots of the scale round differently by a unit in the last place, which twelve steps may amplify. */
     for (int i = 0; i < VALUES; i++) assert_true(fabsf(x[0][i] - x[1][i]) < 1e-4f);
     imp_context_free(context);
 }

@@ -58,7 +58,8 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* Scales of 32 and 40 pixels cannot be had from a preset (they begin at 128); more than one scale is the parity test's. */
+/* Scales of 32 and 40 pixels cannot be had from a preset (they begin at 128); more than one
+   scale is the parity test's. */
 static imp_painting_options tiny_options(const char *optimizer) {
     imp_painting_options options;
     imp_painting_options_default(&options);
@@ -80,7 +81,8 @@ static imp_painting *painting_of(imp_context *context, const imp_painting_option
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-/* A whole painting. After a failure each call is made once more, now with memory: it must work as if nothing had been. */
+/* A whole painting. After a failure each call is made once more, now with memory: it must work
+   as if nothing had been. */
 static int paint_whole(imp_context *context, void *user) {
     const imp_painting_options *options = user;
     imp_painting *painting = NULL;
@@ -147,7 +149,8 @@ static void steps_are_as_many_as_asked_for(void **state) {
     imp_image large = {sizeof large, 200, 160, 3, IMP_DEPTH_8, 600, samples};
     (void)state;
     for (int i = 0; i < 160 * 200 * 3; i++) samples[i] = (uint8_t)(i * 7919 >> 3);
-    /* The preset "crowsonkb" has scales of 128 and 181 pixels, and 200 there; fewer iterations than scales leave some out. */
+    /* The preset "crowsonkb" has scales of 128 and 181 pixels, and 200 there; fewer iterations
+       than scales leave some out. */
     for (int iterations = 0; iterations < 5; iterations++) {
         imp_painting_options options = tiny_options("adam");
         imp_progress progress = {.size = sizeof progress};

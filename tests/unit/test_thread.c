@@ -27,7 +27,7 @@ static imp_context *context_with(int threads, size_t limit) {
     return context;
 }
 
-static int threads_that_start = -1; /* -1: all                                                                      */
+static int threads_that_start = -1; /* -1: all */
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *user);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *user);
@@ -65,7 +65,7 @@ static void threads_that_cannot_be_made(void **state) {
     imp_context_free(context);
 }
 
-#define ITEMS 1009 /* a prime, so that no number of threads divides it                                               */
+#define ITEMS 1009 /* a prime, so that no number of threads divides it */
 
 typedef struct visits {
     imp_context *context;

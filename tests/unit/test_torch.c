@@ -147,7 +147,8 @@ static void put_old_tensor(bytes *pickle, const char *view) {
     put(pickle, "tQK\0K\2\x85K\1\x85tR", 12);
 }
 
-/* PyTorch 0.1: _rebuild_tensor without gradients, and parts of storages as views; CUDA's names. A parameter around it. */
+/* PyTorch 0.1: _rebuild_tensor without gradients, and parts of storages as views; CUDA's
+   names. A parameter around it. */
 static void test_old_calls(void **state) {
     static const float numbers[8] = {1, 2, 3, 4, 5, 6, 7, 8};
     static const float expected[2] = {4, 5}, whole[2] = {1, 2};

@@ -308,8 +308,8 @@ static void test_names_and_lengths_out_of_bounds(void **state) {
     free(filler);
 }
 
-/* A download may end anywhere; a byte may be wrong anywhere. The copy is as long as its contents, so that a sanitizer sees
-   a step beyond. */
+/* A download may end anywhere; a byte may be wrong anywhere. The copy is as long as its contents, so that a sanitizer
+   sees a step beyond. */
 static void test_cut_and_damaged_everywhere(void **state) {
     (void)state;
     for (int old = 0; old < 2; old++) {
