@@ -197,8 +197,8 @@ typedef struct imp_painting_options {
     int enlarge;                /* 0: a photo smaller than longer_side stays as it is; 1: it is enlarged */
     int style_side;             /* longer side of the style pictures, at the full size; 0: as the preset */
     int iterations;             /* over all scales; -1: as the preset; 0: the result is the start picture */
-    double time_limit;          /* seconds for the whole run, shared out over the scales, instead of the preset's iterations; 0: none; with
-                                   iterations given as well, whichever ends first                                     */
+    double time_limit;          /* seconds for the whole run, shared out over the scales, in place of the preset's
+                                   iterations; with iterations given too, whichever ends first; 0: none */
     double content_weight;      /* IMP_PRESET_VALUE or >= 0 */
     double style_weight;        /* IMP_PRESET_VALUE or >= 0 */
     double variation_weight;    /* total variation; IMP_PRESET_VALUE or >= 0 */
