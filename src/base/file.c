@@ -143,6 +143,7 @@ static int fail_to_create(imp_context *context, const char *target, int error) {
 
 static int open_temporary(imp_context *context, imp_file_writer *writer) {
     size_t size = strlen(writer->path) + 64; /* the name made above is at most that much longer */
+    struct stat about;
     int file;
     writer->temporary = imp_allocate(context, size);
     if (!writer->temporary) return IMP_ERR_MEMORY;
@@ -153,6 +154,8 @@ static int open_temporary(imp_context *context, imp_file_writer *writer) {
         writer->temporary = NULL;
         return fail_to_create(context, writer->path, error);
     }
+    /* A file that is replaced keeps its permissions; where they cannot be set, those of a new file must do. */
+    if (stat(writer->path, &about) == 0) fchmod(file, about.st_mode & 0777);
     writer->stream = fdopen(file, "wb");
     if (!writer->stream) {
         close(file);

@@ -17,7 +17,7 @@ typedef struct imp_file_writer {
     char *path, *temporary;
 } imp_file_writer;
 
-/* Creates the temporary file, in path's own folder. */
+/* Creates the temporary file, in path's own folder, with the permissions of the file that it will replace. */
 int imp_file_writer_open(imp_context *context, const char *path, imp_file_writer *writer);
 
 /* Flushes, syncs and renames over path; on failure the temporary file is gone and path is as it was. Always

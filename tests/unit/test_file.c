@@ -150,12 +150,15 @@ static void files_are_written_whole(void **state) {
     assert_int_equal(about.st_mode & 0777, 0644);
     umask(mask);
 
+    assert_int_equal(chmod(in_folder("new"), 0600), 0); /* a private file stays private when it is replaced */
     assert_int_equal(imp_file_writer_open(context, in_folder("new"), &writer), IMP_OK);
     fputs("second", writer.stream);
     fflush(writer.stream);
     assert_content("new", "first"); /* until the commit */
     assert_int_equal(imp_file_writer_commit(context, &writer), IMP_OK);
     assert_content("new", "second");
+    assert_int_equal(stat(in_folder("new"), &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0600);
     imp_file_writer_abandon(context, &writer); /* fine on one that has ended */
     assert_int_equal(imp_file_writer_commit(context, &writer), IMP_ERR_STATE);
 
