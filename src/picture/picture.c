@@ -101,8 +101,7 @@ static int decode(imp_context *context, const imp_source *source, imp_image *ima
     return fail_unknown(context, source);
 }
 
-IMP_API int imp_picture_decode(imp_context *context, const void *bytes, size_t length, const char *name,
-                               imp_image *image) {
+int imp_picture_decode(imp_context *context, const void *bytes, size_t length, const char *name, imp_image *image) {
     if (!context || !image || !name || (!bytes && length))
         return imp_fail(context, IMP_ERR_ARGUMENT, "imp_picture_decode: an argument is NULL");
     *image = (imp_image){.size = sizeof *image};
@@ -112,7 +111,7 @@ IMP_API int imp_picture_decode(imp_context *context, const void *bytes, size_t l
     return status ? name_failure(context, status, name) : IMP_OK;
 }
 
-IMP_API int imp_picture_read(imp_context *context, const char *path, imp_image *image) {
+int imp_picture_read(imp_context *context, const char *path, imp_image *image) {
     uint8_t *bytes;
     size_t length;
     if (!context || !path || !image)
@@ -161,14 +160,14 @@ static int find_encoder(imp_context *context, const char *path, const imp_codec 
     return name_failure(context, IMP_ERR_ARGUMENT, path);
 }
 
-IMP_API int imp_picture_can_write(imp_context *context, const char *path) {
+int imp_picture_can_write(imp_context *context, const char *path) {
     const imp_codec *codec;
     if (!context || !path) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_picture_can_write: an argument is NULL");
     int status = find_encoder(context, path, &codec);
     return status ? status : imp_file_can_write(context, path);
 }
 
-IMP_API int imp_picture_write(imp_context *context, const char *path, const imp_image *image, int quality) {
+int imp_picture_write(imp_context *context, const char *path, const imp_image *image, int quality) {
     const imp_codec *codec;
     imp_file_writer writer;
     if (!context || !path) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_picture_write: an argument is NULL");

@@ -12,8 +12,7 @@
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-IMP_API int imp_image_create(imp_context *context, int width, int height, int channels, imp_depth depth,
-                             imp_image *image) {
+int imp_image_create(imp_context *context, int width, int height, int channels, imp_depth depth, imp_image *image) {
     if (!context) return IMP_ERR_ARGUMENT;
     if (!image) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_image_create: image is NULL");
     *image = (imp_image){.size = sizeof *image};
@@ -27,7 +26,7 @@ IMP_API int imp_image_create(imp_context *context, int width, int height, int ch
     return IMP_OK;
 }
 
-IMP_API void imp_image_release(imp_context *context, imp_image *image) {
+void imp_image_release(imp_context *context, imp_image *image) {
     if (!context || !image) return;
     imp_release(context, image->pixels);
     *image = (imp_image){.size = sizeof *image};
@@ -158,7 +157,7 @@ static void premultiplied_row(const void *user, int y, float *scratch, const flo
     }
 }
 
-IMP_API int imp_image_resize(imp_context *context, const imp_image *image, int width, int height, imp_image *out) {
+int imp_image_resize(imp_context *context, const imp_image *image, int width, int height, imp_image *out) {
     if (!context) return IMP_ERR_ARGUMENT;
     if (!out) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_image_resize: out is NULL");
     imp_image made = {0};
