@@ -83,10 +83,6 @@ typedef struct bench_run {
     double *seconds; /* of each timed iteration */
 } bench_run;
 
-static int fail_status(const bench_run *run, int status) {
-    return imp_cli_fail(imp_cli_exit_code(status), "%s", imp_error(run->context));
-}
-
 /* A smooth picture of random colours: a coarse grid of noise (xorshift32 of Marsaglia), enlarged. */
 static int make_picture(const bench_run *run, uint32_t seed, imp_image *picture) {
     enum { GRID = 12 };
@@ -112,7 +108,7 @@ static int create_painting(bench_run *run) {
     if (!status) status = make_picture(run, 2, &style);
     if (!status) status = imp_painting_create(run->context, run->model, &photo, &options, &run->painting);
     if (!status) status = imp_painting_add_style(run->painting, &style, 1);
-    int code = status ? fail_status(run, status) : 0;
+    int code = status ? imp_cli_fail_status(run->context, status) : 0;
     imp_image_release(run->context, &photo);
     imp_image_release(run->context, &style);
     return code;
@@ -122,7 +118,7 @@ static int time_iterations(bench_run *run) {
     for (int i = -1; i < run->settings->iterations; i++) { /* the first one makes the plan and warms up */
         double begin = imp_cli_seconds();
         int status = imp_painting_step(run->painting, NULL);
-        if (status) return fail_status(run, status);
+        if (status) return imp_cli_fail_status(run->context, status);
         if (i >= 0) run->seconds[i] = imp_cli_seconds() - begin;
     }
     return 0;
@@ -175,7 +171,7 @@ static int create_context(bench_run *run) {
     options.threads = run->settings->threads;
     options.instruction_set = run->settings->instruction_set;
     int status = imp_context_create(&options, &run->context);
-    return status ? imp_cli_fail(IMP_CLI_FAILURE, "cannot start: %s", imp_status_string(status)) : 0;
+    return status ? imp_cli_fail_status(run->context, status) : 0;
 }
 
 static int run_bench(void *user, char **arguments, int count) {

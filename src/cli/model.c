@@ -61,7 +61,7 @@ static imp_context *create_context(void) {
     imp_context_options_default(&options);
     options.threads = 1; /* files are read here, nothing is computed */
     int status = imp_context_create(&options, &context);
-    if (status) imp_cli_fail(imp_cli_exit_code(status), "cannot start: %s", imp_status_string(status));
+    if (status) imp_cli_fail_status(NULL, status);
     return context;
 }
 
@@ -121,13 +121,13 @@ static int import_model(const model_settings *settings, imp_context *context, co
     imp_storage storage = IMP_STORAGE_F32;
     if (settings->half) storage = strcmp(settings->half, "f16") == 0 ? IMP_STORAGE_F16 : IMP_STORAGE_BF16;
     int status = imp_model_import(context, source, settings->preprocessing, model);
-    if (status) return imp_cli_fail(imp_cli_exit_code(status), "%s", imp_error(context));
+    if (status) return imp_cli_fail_status(context, status);
     int code = choose_output(settings, *model, path);
     if (code) return code;
     if (imp_cli_same_file(source, path))
         return imp_cli_fail(IMP_CLI_USAGE, "-o: %s is the file to import itself; give another name", path);
     status = imp_model_save(context, *model, path, storage);
-    if (status) return imp_cli_fail(imp_cli_exit_code(status), "%s", imp_error(context));
+    if (status) return imp_cli_fail_status(context, status);
     if (settings->json) {
         putchar('{');
         print_summary_json(path, *model);

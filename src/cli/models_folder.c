@@ -80,6 +80,5 @@ int imp_cli_open_model(imp_context *context, const char *model, imp_model **open
     int code = imp_cli_find_model(model, path);
     if (code) return code;
     int status = imp_model_open(context, path, opened);
-    if (status) return imp_cli_fail(imp_cli_exit_code(status), "%s", imp_error(context));
-    return 0;
+    return status ? imp_cli_fail_status(context, status) : 0;
 }

@@ -30,11 +30,6 @@ typedef struct optimize_run {
     imp_progress progress; /* of the last step */
 } optimize_run;
 
-/* Says the context's last error. */
-static int fail_status(const optimize_run *run, int status) {
-    return imp_cli_fail(imp_cli_exit_code(status), "%s", imp_error(run->context));
-}
-
 /* Splits "painting.jpg:2". A file of that whole name comes first; a weight is what follows the last colon when it reads
    as a number, or when what stands before is a file: then a wrong weight is called so. */
 static int parse_style(const char *text, style_argument *style) {
@@ -91,7 +86,7 @@ static int check_output(const optimize_run *run) {
     if (settings->initial && imp_cli_same_file(output, settings->initial))
         return imp_cli_fail(IMP_CLI_USAGE, "-o: %s is the --init picture itself; give another name", output);
     int status = imp_picture_can_write(run->context, output);
-    return status ? fail_status(run, status) : 0;
+    return status ? imp_cli_fail_status(run->context, status) : 0;
 }
 
 /* The library's warnings, and with --verbose the rest of what it tells. */
@@ -115,9 +110,7 @@ static int create_context(optimize_run *run) {
     options.log = log_line;
     options.user = (void *)(uintptr_t)settings; /* comes back to log_line, which takes it as const */
     int status = imp_context_create(&options, &run->context);
-    if (status == IMP_ERR_THREAD)
-        return imp_cli_fail(IMP_CLI_FAILURE, "the system gives no more threads; give a smaller number with --threads");
-    return status ? imp_cli_fail(IMP_CLI_FAILURE, "cannot start: %s", imp_status_string(status)) : 0;
+    return status ? imp_cli_fail_status(run->context, status) : 0;
 }
 
 static int create_painting(optimize_run *run, const imp_image *photo, const imp_image *initial) {
@@ -128,7 +121,7 @@ static int create_painting(optimize_run *run, const imp_image *photo, const imp_
         options.keep_colors = strcmp(settings->keep_colors, "before") == 0 ? IMP_COLORS_BEFORE : IMP_COLORS_AFTER;
     if (initial->pixels) options.start_image = initial;
     int status = imp_painting_create(run->context, run->model, photo, &options, &run->painting);
-    return status ? fail_status(run, status) : 0;
+    return status ? imp_cli_fail_status(run->context, status) : 0;
 }
 
 /* Reads the photo and the start picture, and keeps them no longer than the painting needs to take its copies. */
@@ -136,7 +129,7 @@ static int start_painting(optimize_run *run) {
     imp_image photo = {.size = sizeof photo}, initial = {.size = sizeof initial};
     int code = 0, status = imp_picture_read(run->context, run->photo, &photo);
     if (!status && run->settings->initial) status = imp_picture_read(run->context, run->settings->initial, &initial);
-    if (status) code = fail_status(run, status);
+    if (status) code = imp_cli_fail_status(run->context, status);
     if (!code) code = imp_cli_open_model(run->context, run->settings->model, &run->model);
     if (!code) code = create_painting(run, &photo, &initial);
     imp_image_release(run->context, &photo);
@@ -148,7 +141,7 @@ static int add_style(optimize_run *run, const style_argument *style) {
     imp_image image = {.size = sizeof image};
     int status = imp_picture_read(run->context, style->path, &image);
     if (!status) status = imp_painting_add_style(run->painting, &image, style->weight);
-    int code = status ? fail_status(run, status) : 0;
+    int code = status ? imp_cli_fail_status(run->context, status) : 0;
     imp_image_release(run->context, &image);
     return code;
 }
@@ -186,7 +179,7 @@ static int prepare(optimize_run *run) {
     if (code) return code;
     run->estimate.size = sizeof run->estimate;
     int status = imp_painting_estimate(run->painting, &run->estimate);
-    if (status) return fail_status(run, status);
+    if (status) return imp_cli_fail_status(run->context, status);
     imp_context_info info = {.size = sizeof info};
     imp_context_get_info(run->context, &info);
     return check_memory(run, info.memory_now);
@@ -256,7 +249,7 @@ static int write_picture(optimize_run *run) {
     bool deep = settings->depth && strcmp(settings->depth, "16") == 0;
     int status = imp_painting_image(run->painting, deep ? IMP_DEPTH_16 : IMP_DEPTH_8, &picture);
     if (!status) status = imp_picture_write(run->context, settings->output, &picture, settings->quality);
-    int code = status ? fail_status(run, status) : 0;
+    int code = status ? imp_cli_fail_status(run->context, status) : 0;
     imp_image_release(run->context, &picture);
     return code;
 }

@@ -6,8 +6,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "impasto.h"
-
 enum { MESSAGE_LENGTH = 8192 }; /* room for two paths of 4095 bytes less; what is longer is cut */
 
 static bool errors_as_json, bar_is_drawn;
@@ -53,6 +51,14 @@ int imp_cli_fail(int code, const char *format, ...) {
     imp_cli_flush();
     fprintf(stderr, "impasto: %s\n", line);
     return code;
+}
+
+int imp_cli_fail_status(const imp_context *context, int status) {
+    int code = imp_cli_exit_code(status);
+    if (context) return imp_cli_fail(code, "%s", imp_error(context));
+    if (status == IMP_ERR_THREAD)
+        return imp_cli_fail(code, "the system gives no more threads; give a smaller number with --threads");
+    return imp_cli_fail(code, "cannot start: %s", imp_status_string(status));
 }
 
 void imp_cli_warn(const char *format, ...) {

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "impasto.h"
+
 enum { IMP_CLI_FAILURE = 1, IMP_CLI_USAGE = 2 }; /* exit codes */
 
 /* The exit code for a library status: a bad value is a usage error, everything else a failure. */
@@ -17,6 +19,9 @@ void imp_cli_report_json(bool on);
 /* "impasto: " and the words, as one line on standard error. Returns code, so that
    `return imp_cli_fail(...)` is one line. */
 int imp_cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Says what a call of the library failed of, in the context's words; context is NULL where it could not be created.
+   Returns the exit code for status. */
+int imp_cli_fail_status(const imp_context *context, int status);
 void imp_cli_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Prints what a file says of itself: a terminal obeys control characters, so they come out as '?'. */
