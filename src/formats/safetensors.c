@@ -146,7 +146,6 @@ static int read_header(imp_context *context, json_t *header, const uint8_t *data
     out->areas = imp_allocate_zero(context, 1, sizeof *out->areas);
     if (!out->tensors || !out->areas) return IMP_ERR_MEMORY;
     out->areas[0] = (imp_tensor_area){.bytes = data, .length = data_length};
-    out->area_count = 1;
     json_object_foreach(header, name, entry) {
         if (strcmp(name, "__metadata__") == 0)
             status = read_metadata(context, entry, out);

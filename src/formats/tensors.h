@@ -61,7 +61,6 @@ typedef struct imp_tensors {
     imp_key_value *metadata; /* safetensors' __metadata__ */
     int metadata_count;
     imp_tensor_area *areas;
-    int area_count;
     int big_endian;
     uint8_t *file;       /* the bytes, when imp_tensors_read read them; NULL: they are the caller's */
     struct zip *archive; /* NULL: none */

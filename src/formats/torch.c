@@ -146,7 +146,6 @@ static int read_byte_order(imp_context *context, const char *prefix, imp_tensors
 
 static int make_areas(const imp_pickle *pickle, imp_tensors *out) {
     out->areas = imp_allocate_zero(pickle->context, pickle->storage_count, sizeof *out->areas);
-    out->area_count = (int)pickle->storage_count;
     return out->areas ? IMP_OK : IMP_ERR_MEMORY;
 }
 

@@ -42,11 +42,11 @@ typedef struct imp_work_record {
 
 typedef struct imp_node {
     const struct imp_operation *operation;
-    int layer;                         /* whose name, shape and parameters it has */
-    int input;                         /* the node whose value it reads; -1 for the input node */
-    int relu;                          /* the value is clamped at 0, so that its gradient is masked by value > 0 */
-    int tap;                           /* index into the plan's taps; -1: none */
-    int first_consumer, last_consumer; /* of the nodes that read the value; -1: none */
+    int layer;         /* whose name, shape and parameters it has */
+    int input;         /* the node whose value it reads; -1 for the input node */
+    int relu;          /* the value is clamped at 0, so that its gradient is masked by value > 0 */
+    int tap;           /* index into the plan's taps; -1: none */
+    int last_consumer; /* the last node that reads the value; -1: none */
 
     imp_map value, gradient;
     imp_region regions[IMP_REGION_KINDS];

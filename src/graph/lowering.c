@@ -118,7 +118,6 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
                 .layer = i,
                 .input = layer->input < 0 ? -1 : node_of[layer->input],
                 .relu = layer->kind == IMP_OPERATION_RELU,
-                .first_consumer = -1,
                 .last_consumer = -1,
             };
         }
@@ -126,11 +125,9 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
         if (node->tap >= 0) plan->tap_nodes[node->tap] = node_of[i];
     }
     for (int i = 0; i < plan->node_count; i++) {
-        imp_node *input = plan->nodes[i].input < 0 ? NULL : &plan->nodes[plan->nodes[i].input];
+        int input = plan->nodes[i].input;
 
-        if (!input) continue;
-        if (input->first_consumer < 0) input->first_consumer = i;
-        input->last_consumer = i;
+        if (input >= 0) plan->nodes[input].last_consumer = i;
     }
 }
 
