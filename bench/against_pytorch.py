@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """One iteration of Gatys' method in Impasto and in PyTorch, turn by turn on the same machine.
 
-usage: against_pytorch.py [--impasto build/impasto] [--size 512] [--iterations 4] [--rounds 5] [--threads 2] [--modes f32,f32cl]
+usage: against_pytorch.py [--impasto build/impasto] [--size 512] [--iterations 4] [--rounds 5] [--threads 2]
+                          [--modes f32,f32cl]
 
-Both: VGG19 up to conv5_1, content loss at conv4_2, Gram losses at conv1_1..conv5_1, Adam on the pixels; one iteration that is not
-counted, then --iterations. Every round runs Impasto, then PyTorch in each mode (cl: channels-last memory), each in a process of its own.
-Prints a line a run and at the end the medians over the rounds of: seconds (least of a run), ratio to Impasto in the same round, peak
-memory. The weights in PyTorch are random: their values do not change the time."""
+Both: VGG19 up to conv5_1, content loss at conv4_2, Gram losses at conv1_1..conv5_1, Adam on the pixels; one iteration
+that is not counted, then --iterations. Every round runs Impasto, then PyTorch in each mode (cl: channels-last memory),
+each in a process of its own. Prints a line a run and at the end the medians over the rounds of: seconds (least of a
+run), ratio to Impasto in the same round, peak memory. The weights in PyTorch are random: their values do not change the time.
+"""
 import argparse
 import json
 import resource
@@ -36,8 +38,10 @@ def pytorch(mode, size, iterations, threads):
     def features(x):
         maps, convolutions = [], iter(weights)
         for c in CHANNELS:
-            x = F.max_pool2d(x, 2) if c == "pool" else F.relu(F.conv2d(x, next(convolutions), torch.zeros(c), padding=1))
-            if c != "pool":
+            if c == "pool":
+                x = F.max_pool2d(x, 2)
+            else:
+                x = F.relu(F.conv2d(x, next(convolutions), torch.zeros(c), padding=1))
                 maps.append(x)
         return maps
 
@@ -66,7 +70,8 @@ def pytorch(mode, size, iterations, threads):
         adam.step()
         seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds_per_iteration": {"min": min(seconds[1:]), "median": statistics.median(seconds[1:])}, "peak_rss_mb": peak}))
+    per_iteration = {"min": min(seconds[1:]), "median": statistics.median(seconds[1:])}
+    print(json.dumps({"seconds_per_iteration": per_iteration, "peak_rss_mb": peak}))
 
 
 def run(command):
@@ -93,12 +98,14 @@ def main():
         for name, command in commands.items():
             rounds[name].append(run(command))
             figures = rounds[name][-1]
-            print(f"round {i + 1} {name}: {figures['seconds_per_iteration']['min']:.3f} s, {figures['peak_rss_mb']:.0f} MB", flush=True)
+            least = figures["seconds_per_iteration"]["min"]
+            print(f"round {i + 1} {name}: {least:.3f} s, {figures['peak_rss_mb']:.0f} MB", flush=True)
     seconds = {name: [r["seconds_per_iteration"]["min"] for r in runs] for name, runs in rounds.items()}
     for name in commands:
         ratio = statistics.median(theirs / ours for theirs, ours in zip(seconds[name], seconds["impasto"]))
         memory = max(r["peak_rss_mb"] for r in rounds[name])
-        print(f"{name}: {statistics.median(seconds[name]):.3f} s an iteration, {ratio:.2f} times Impasto's, {memory:.0f} MB at most")
+        print(f"{name}: {statistics.median(seconds[name]):.3f} s an iteration, {ratio:.2f} times Impasto's, "
+              f"{memory:.0f} MB at most")
 
 
 main()

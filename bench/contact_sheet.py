@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Photographs x paintings x presets at equal time, as contact sheets with figures under each picture.
 
-usage: contact_sheet.py OUT_FOLDER --photos A B ... --styles C D ... [--presets classic crowsonkb default] [--seconds 30] [--size 384]
-                        [--impasto build/impasto] [--similarity build/bench/similarity] [--model FILE] [--blind SEED]
+usage: contact_sheet.py OUT_FOLDER --photos A B ... --styles C D ... [--presets classic crowsonkb default]
+                        [--seconds 30] [--size 384] [--impasto build/impasto] [--similarity build/bench/similarity]
+                        [--model FILE] [--blind SEED]
 
-Every picture is painted with `--time SECONDS`, so that each preset has the same wall-clock. Pictures that are there already are not
-painted again. Writes OUT_FOLDER/sheet-PHOTO.png (rows: paintings; columns: presets), and figures.json: Gram similarity (mean correlation of Gram
-matrices with the painting over conv1_1..conv5_1) and SSIM with the photo (luma, gaussian window of sigma 1.5). --blind SEED writes blind-*.png too: columns in a
-random order a row and no names, with the order in blind.json, to be judged by eyes that do not know which is which."""
+Every picture is painted with `--time SECONDS`, so that each preset has the same wall-clock. Pictures that are there
+already are not painted again. Writes OUT_FOLDER/sheet-PHOTO.png (rows: paintings; columns: presets), and figures.json:
+Gram similarity (mean correlation of Gram matrices with the painting over conv1_1..conv5_1) and SSIM with the photo
+(luma, gaussian window of sigma 1.5). --blind SEED writes blind-*.png too: columns in a random order a row and no names, with
+the order in blind.json, to be judged by eyes that do not know which is which."""
 import argparse
 import json
 import os
@@ -43,8 +45,8 @@ def stem(path):
 def paint(a, photo, style, preset):
     out = os.path.join(a.folder, f"{stem(photo)}--{stem(style)}--{preset}.png")
     if not os.path.exists(out):
-        command = [a.impasto, "optimize", photo, "--style", style, "--preset", preset, "--size", str(a.size), "--quiet", "-o", out]
-        subprocess.run(command + ["--time", f"{a.seconds}s", "--model", a.model], check=True)
+        subprocess.run([a.impasto, "optimize", photo, "--style", style, "--preset", preset, "--size", str(a.size),
+                        "--time", f"{a.seconds}s", "--model", a.model, "--quiet", "-o", out], check=True)
     return out
 
 
@@ -55,8 +57,10 @@ def luma(path, size=None):
 
 def measure(a, photo, style, painted):
     shown = luma(painted)
-    similar = subprocess.run([a.similarity, a.model, painted, style, str(a.size)], check=True, stdout=subprocess.PIPE, text=True)
-    ssim = structural_similarity(luma(photo, shown.shape[::-1]), shown, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+    similar = subprocess.run([a.similarity, a.model, painted, style, str(a.size)], check=True, stdout=subprocess.PIPE,
+                             text=True)
+    ssim = structural_similarity(luma(photo, shown.shape[::-1]), shown, gaussian_weights=True, sigma=1.5,
+                                 use_sample_covariance=False)
     return {"gram": json.loads(similar.stdout)["mean"], "ssim": float(ssim)}
 
 
@@ -89,7 +93,8 @@ def main():
                 row.append((painted, f"{preset}: Gram {f['gram']:.3f}, SSIM {f['ssim']:.3f}"))
             order = shuffle.sample(range(len(a.presets)), len(a.presets))
             blind[f"{stem(photo)}--{stem(style)}"] = [a.presets[i] for i in order]
-            blind_rows.append([(photo, "photo"), (style, "painting")] + [(row[1 + i][0], "ABCDEFGH"[n]) for n, i in enumerate(order)])
+            unnamed = [(row[1 + i][0], "ABCDEFGH"[n]) for n, i in enumerate(order)]
+            blind_rows.append([(photo, "photo"), (style, "painting")] + unnamed)
             rows.append([(photo, "photo")] + row)
         sheet(rows, os.path.join(a.folder, f"sheet-{stem(photo)}.png"), (a.size, a.size))
         if a.blind is not None:
@@ -98,7 +103,8 @@ def main():
         json.dump(blind, open(os.path.join(a.folder, "blind.json"), "w"), indent=1)
     for preset in a.presets:
         chosen = [f for name, f in figures.items() if name.endswith("--" + preset)]
-        print(f"{preset}: Gram {numpy.mean([f['gram'] for f in chosen]):.4f}, SSIM {numpy.mean([f['ssim'] for f in chosen]):.4f}, {len(chosen)} pictures")
+        gram, ssim = (numpy.mean([f[figure] for f in chosen]) for figure in ("gram", "ssim"))
+        print(f"{preset}: Gram {gram:.4f}, SSIM {ssim:.4f}, {len(chosen)} pictures")
 
 
 main()

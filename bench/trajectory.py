@@ -3,9 +3,9 @@
 
 usage: trajectory.py REFERENCE.json CONTENT STYLE [--impasto build/impasto]
 
-REFERENCE.json: {"size": 512, "trace": [[total, content, style], ...]}, what PyTorch's Adam (lr 2.0, StepLR(500, 0.7), from the
-content, max pooling, 1 : 1e6) has at each iteration on the same pixels. Prints both losses where Impasto reports them, and the ratio at the last
-iteration."""
+REFERENCE.json: {"size": 512, "trace": [[total, content, style], ...]}, what PyTorch's Adam (lr 2.0, StepLR(500, 0.7),
+from the content, max pooling, 1 : 1e6) has at each iteration on the same pixels. Prints both losses where Impasto
+reports them, and the ratio at the last iteration."""
 import json
 import subprocess
 import sys
@@ -16,10 +16,11 @@ impasto = arguments[4] if arguments[3:4] == ["--impasto"] else "build/impasto"
 reference = json.load(open(arguments[0]))
 trace = reference["trace"]
 with tempfile.TemporaryDirectory() as folder:
-    command = [impasto, "optimize", arguments[1], "--style", arguments[2], "--preset", "classic", "--size", str(reference["size"]),
-               "--iterations", str(len(trace)), "--json", "-o", folder + "/out.png"]
+    command = [impasto, "optimize", arguments[1], "--style", arguments[2], "--preset", "classic", "--size",
+               str(reference["size"]), "--iterations", str(len(trace)), "--json", "-o", folder + "/out.png"]
     shown = -100
-    for line in subprocess.Popen(command, stdout=subprocess.PIPE, text=True).stdout:
+    painting = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in painting.stdout:
         event = json.loads(line)
         if event["event"] != "progress":
             continue
@@ -27,3 +28,5 @@ with tempfile.TemporaryDirectory() as folder:
         if event["iteration"] - shown >= 25 or event["iteration"] == len(trace):
             shown = event["iteration"]
             print(f"iteration {shown}: Impasto {ours:.4f}, PyTorch {theirs:.4f}, ratio {ours / theirs:.4f}", flush=True)
+    if painting.wait() != 0:
+        sys.exit(f"{impasto} failed")
