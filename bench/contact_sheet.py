@@ -8,8 +8,8 @@ usage: contact_sheet.py OUT_FOLDER --photos A B ... --styles C D ... [--presets 
 Every picture is painted with `--time SECONDS`, so that each preset has the same wall-clock. Pictures that are there
 already are not painted again. Writes OUT_FOLDER/sheet-PHOTO.png (rows: paintings; columns: presets), and figures.json:
 Gram similarity (mean correlation of Gram matrices with the painting over conv1_1..conv5_1) and SSIM with the photo
-(luma, gaussian window of sigma 1.5). --blind SEED writes blind-*.png too: columns in a random order a row and no names, with
-the order in blind.json, to be judged by eyes that do not know which is which."""
+(luma, gaussian window of sigma 1.5). --blind SEED writes blind-*.png too: columns in a random order a row and no names,
+with the order in blind.json, to be judged by eyes that do not know which is which."""
 import argparse
 import json
 import os
