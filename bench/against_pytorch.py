@@ -8,7 +8,7 @@ Both: VGG19 up to conv5_1, content loss at conv4_2, Gram losses at conv1_1..conv
 that is not counted, then --iterations. Every round runs Impasto, then PyTorch in each mode (cl: channels-last memory),
 each in a process of its own. Prints a line a run and at the end the medians over the rounds of: seconds (least of a
 run), ratio to Impasto in the same round, peak memory. The weights in PyTorch are random: their values do not change the
-time. """
+time."""
 import argparse
 import json
 import resource
