@@ -5,7 +5,9 @@ usage: contact_sheet.py OUT_FOLDER --photos A B ... --styles C D ... [--presets 
                         [--seconds 30] [--size 384] [--impasto build/impasto] [--similarity build/bench/similarity]
                         [--model FILE] [--blind SEED]
 
-Every picture is painted with `--time SECONDS`, so that each preset has the same wall-clock. Pictures that are there
+Every picture is painted with `--time SECONDS`, so that each preset has the same wall-clock; a preset given as
+NAME:ITERATIONS takes that many instead, which is fairer where other work slows the machine down: choose them for equal
+time on a quiet one. Pictures that are there
 already are not painted again. Writes OUT_FOLDER/sheet-PHOTO.png (rows: paintings; columns: presets), and figures.json:
 Gram similarity (mean correlation of Gram matrices with the painting over conv1_1..conv5_1) and SSIM with the photo
 (luma, gaussian window of sigma 1.5). --blind SEED writes blind-*.png too: columns in a random order a row and no names,
@@ -43,10 +45,12 @@ def stem(path):
 
 
 def paint(a, photo, style, preset):
+    iterations = a.iterations.get(preset)
+    effort = ["--iterations", iterations] if iterations else ["--time", f"{a.seconds}s"]
     out = os.path.join(a.folder, f"{stem(photo)}--{stem(style)}--{preset}.png")
     if not os.path.exists(out):
         subprocess.run([a.impasto, "optimize", photo, "--style", style, "--preset", preset, "--size", str(a.size),
-                        "--time", f"{a.seconds}s", "--model", a.model, "--quiet", "-o", out], check=True)
+                        *effort, "--model", a.model, "--quiet", "-o", out], check=True)
     return out
 
 
@@ -80,6 +84,8 @@ def sheet(rows, path, cell):
 
 def main():
     a = parse()
+    a.iterations = {p.split(":")[0]: p.split(":")[1] for p in a.presets if ":" in p}
+    a.presets = [p.split(":")[0] for p in a.presets]
     os.makedirs(a.folder, exist_ok=True)
     figures, blind, shuffle = {}, {}, random.Random(a.blind)
     for photo in a.photos:
