@@ -215,6 +215,17 @@ static void share_iterations(imp_settings *settings, int total) {
     }
 }
 
+/* The final size and count - 1 coarser ones before it, each smaller by growth. */
+static void list_scales(imp_settings *settings, int width, int height, double growth, int count, int least) {
+    settings->scale_count = count;
+    for (int i = 0; i < count; i++) {
+        double factor = pow(growth, i + 1 - count);
+        settings->scales[i].canvas = (imp_canvas){(int)fmax(least, round(width * factor)),
+                                                  (int)fmax(least, round(height * factor)), settings->preset->margin};
+        settings->scales[i].iterations = planned_iterations(settings->preset, i);
+    }
+}
+
 /* The sizes from coarse to fine: from the preset's smallest side to the final one by equal factors as near to its
    growth as they come. Left out at the coarse end are those whose shorter side is under twice what the loss layers
    need: a map of one pixel says nothing of texture. */
@@ -235,14 +246,14 @@ static int resolve_scales(imp_context *context, const imp_model *model, int widt
     double growth = count > 1 ? pow(longer / preset->smallest_side, 1.0 / (count - 1)) : 1;
     while (count > 1 && shorter * pow(growth, 1 - count) < 2 * least) count--;
     if (count > IMP_MAX_SCALES) count = IMP_MAX_SCALES;
-    settings->scale_count = count;
-    for (int i = 0; i < count; i++) {
-        double factor = pow(growth, i + 1 - count);
-        imp_canvas canvas = {(int)fmax(least, round(width * factor)), (int)fmax(least, round(height * factor)),
-                             preset->margin};
-        settings->scales[i] = (imp_scale){canvas, planned_iterations(preset, i)};
+    list_scales(settings, width, height, growth, count, least);
+    if (iterations < 0) return IMP_OK;
+    share_iterations(settings, iterations);
+    /* Too few for every scale: the coarsest give theirs up, since the final one is what is seen. */
+    while (iterations > 0 && count > 1 && settings->scales[count - 1].iterations == 0) {
+        list_scales(settings, width, height, growth, --count, least);
+        share_iterations(settings, iterations);
     }
-    if (iterations >= 0) share_iterations(settings, iterations);
     return IMP_OK;
 }
 
