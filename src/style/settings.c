@@ -147,9 +147,7 @@ static int resolve_losses(imp_context *context, const imp_model *model, const im
     settings->style_loss = imp_style_loss_find(name);
     if (settings->style_loss) return IMP_OK;
     char list[IMP_ERROR_LENGTH] = "";
-    for (int i = 0; imp_style_loss_name(i); i++) {
-        append_name(list, imp_style_loss_name(i));
-    }
+    for (int i = 0; imp_style_loss_at(i); i++) append_name(list, imp_style_loss_at(i)->name);
     return imp_fail(context, IMP_ERR_ARGUMENT, "unknown style loss \"%s\"; there are %s", name, list);
 }
 
