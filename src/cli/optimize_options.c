@@ -52,7 +52,8 @@ const imp_cli_option imp_cli_optimize_options[] = {
      .help = "Longer side of the result; 512 where it is not given. A photo that is smaller stays as it is."},
     {"enlarge", 0, FLAG, AT(enlarge), .help = "Enlarge a photo that is smaller than --size."},
     {"style-size", 0, WHOLE(MIN_SIDE, IMP_IMAGE_MAX_SIDE), AT(painting.style_side), .value = "PIXELS",
-     .help = "Longer side to which paintings are resized: the size of the strokes."},
+     .help = "Longer side to which paintings are resized: the size of the strokes; that of the result where it is not "
+             "given."},
     {"preset", 'p', CHOICE(imp_preset_name), .describe = imp_preset_description, AT(painting.preset), .value = "NAME",
      .help = "Where the settings that are not given come from."},
     {"iterations", 'n', WHOLE(0, MAX_ITERATIONS), AT(painting.iterations), .value = "N",
@@ -74,7 +75,7 @@ const imp_cli_option imp_cli_optimize_options[] = {
     {"optimizer", 0, CHOICE(optimizer_at), AT(painting.optimizer), .value = "NAME",
      .help = "How the loss is made small."},
     {"learning-rate", 0, REAL(0, 255), .above = true, AT(painting.learning_rate), .value = "RATE",
-     .help = "Adam's step, in units of 1/255 of a colour."},
+     .help = "Adam's step, in units of 1/255 of a colour; for L-BFGS a factor of its own step, 1 as a rule."},
     {"pooling", 0, CHOICE(pooling_at), AT(painting.pooling), .value = "NAME",
      .help = "The network's pooling: max is more painterly, average smoother."},
     {"padding", 0, CHOICE(padding_at), AT(painting.padding), .value = "NAME",
