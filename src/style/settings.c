@@ -141,6 +141,10 @@ static int resolve_losses(imp_context *context, const imp_model *model, const im
         status = parse_layers(context, model, options->style_layers ? options->style_layers : preset->style_layers,
                               "style", settings->style, &settings->style_count);
     if (status) return status;
+    if (settings->content_weight == 0 && settings->style_weight == 0 && settings->variation_weight == 0)
+        return imp_fail(context, IMP_ERR_ARGUMENT,
+                        "the content weight, the style weight and the total variation weight are all 0: nothing is "
+                        "left to paint by");
     if (preset->normalize_layers) normalize_layers(settings->style, settings->style_count);
 
     const char *name = options->style_loss ? options->style_loss : preset->style_loss;

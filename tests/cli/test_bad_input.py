@@ -96,6 +96,10 @@ def test_unknown_layer_is_named(folder):
     optimize(folder, "--style-layers", "conv9_9", mentions="conv9_9")
 
 
+def test_nothing_to_paint_by(folder):
+    optimize(folder, "--content-weight", "0", "--style-weight", "0", mentions="content weight")
+
+
 # ---- models --------------------------------------------------------------------------------------------------------
 
 def test_no_model_installed(folder):
