@@ -16,6 +16,7 @@ typedef struct imp_map_convolution {
     int kernel, stride, pad;
     int accumulate, relu;
     const imp_map *mask;
+    float *scratch; /* convolution_scratch floats */
 } imp_map_convolution;
 
 typedef struct imp_map_pool {
@@ -43,6 +44,9 @@ typedef struct imp_backend {
     void (*store_pixel_gradient)(imp_context *context, const imp_preprocessing *preprocessing, const imp_map *gradient,
                                  int replicate, float *pixels);
 
+    /* Before there is memory: floats of scratch (0: none), and how --verbose names the way. */
+    size_t (*convolution_scratch)(const imp_context *context, const imp_map_convolution *job);
+    const char *(*convolution_name)(const imp_context *context, const imp_map_convolution *job);
     void (*convolve)(imp_context *context, const imp_map_convolution *job);
     void (*pool)(imp_context *context, const imp_map_pool *job);
     /* out_gradient has the shape of job->out, in_gradient that of job->in. */

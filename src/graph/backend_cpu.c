@@ -134,13 +134,11 @@ typedef struct convolution_job {
     const imp_map_convolution *map;
 } convolution_job;
 
-static void convolve_piece(void *user, const imp_piece *piece) {
-    const convolution_job *job = user;
-    const imp_map_convolution *map = job->map;
-    imp_view mask = {0};
-    imp_convolution convolution = {
-        .in = imp_map_view(&map->in, piece->picture),
-        .out = imp_map_view(&map->out, piece->picture),
+void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_convolution *convolution,
+                              imp_view *mask) {
+    *convolution = (imp_convolution){
+        .in = imp_map_view(&map->in, picture),
+        .out = imp_map_view(&map->out, picture),
         .weights = map->weights,
         .bias = map->bias,
         .kernel_height = map->kernel,
@@ -151,26 +149,49 @@ static void convolve_piece(void *user, const imp_piece *piece) {
         .accumulate = map->accumulate,
         .relu = map->relu,
     };
-
     if (map->mask) {
-        mask = imp_map_view(map->mask, piece->picture);
-        convolution.mask = &mask;
+        *mask = imp_map_view(map->mask, picture);
+        convolution->mask = mask;
     }
+}
+
+static void convolve_piece(void *user, const imp_piece *piece) {
+    const convolution_job *job = user;
+    const imp_map_convolution *map = job->map;
+    imp_convolution convolution;
+    imp_view mask;
+
+    imp_cpu_view_convolution(map, piece->picture, &convolution, &mask);
     job->kernels->convolve(&convolution, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
     if (!map->accumulate) zero_halo(&map->out, piece);
 }
 
+static void zero_halo_piece(void *user, const imp_piece *piece) {
+    const convolution_job *job = user;
+
+    zero_halo(&job->map->out, piece);
+}
+
+static const char *convolution_name(const imp_context *context, const imp_map_convolution *map) {
+    const imp_winograd *steps = imp_cpu_find_winograd(context, map);
+
+    return !steps ? "direct" : steps->outputs == 4 ? "winograd 4x4" : "winograd 6x6";
+}
+
 void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
     convolution_job job = {.kernels = imp_cpu_kernels(context), .map = map};
+    const imp_winograd *steps = imp_cpu_find_winograd(context, map);
     int threads = imp_thread_pool_size(context->pool);
     imp_cut cut = {
-        .work = convolve_piece,
+        .work = steps ? zero_halo_piece : convolve_piece,
         .job = &job,
         .pictures = map->out.batch,
         .blocks = imp_blocks(map->out.view.channels),
         .rows = map->out.view.height,
     };
 
+    if (steps) imp_cpu_winograd(context, map, steps);
+    if (steps && (map->accumulate || map->out.halo == 0)) return;
     if (cut.rows >= MANY_ROWS * threads) {
         cut.blocks_each = cut.blocks;
         cut.rows_each = CONVOLUTION_ROWS;
@@ -324,6 +345,8 @@ const imp_backend imp_backend_cpu = {
     .weights = get_weights,
     .load_pixels = imp_cpu_load_pixels,
     .store_pixel_gradient = imp_cpu_store_pixel_gradient,
+    .convolution_scratch = imp_cpu_convolution_scratch,
+    .convolution_name = convolution_name,
     .convolve = imp_cpu_convolve,
     .pool = pool,
     .pool_backward = pool_backward,

@@ -26,6 +26,15 @@ const imp_kernels *imp_cpu_kernels(const imp_context *context);
 /* The primitives of imp_backend. */
 void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map);
 
+/* A convolution of one picture; its mask points to *mask where there is one. */
+void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_convolution *convolution,
+                              imp_view *mask);
+
+/* backend_cpu_winograd.c. find: the way to convolve, NULL for the direct one. */
+const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_map_convolution *map);
+size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map);
+void imp_cpu_winograd(imp_context *context, const imp_map_convolution *map, const imp_winograd *steps);
+
 /* backend_cpu_pixels.c */
 void imp_cpu_load_pixels(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels,
                          const imp_map *map, int replicate);

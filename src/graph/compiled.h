@@ -12,6 +12,8 @@ typedef enum imp_region_kind {
     IMP_REGION_STATISTICS,  /* of a tap: sum and second moments of all pictures */
     IMP_REGION_PARTIALS,    /* scratch while statistics are taken */
     IMP_REGION_TAP_WEIGHTS, /* scratch while a gradient by statistics enters the map */
+    IMP_REGION_SCRATCH,     /* of the operation, forward and backward */
+    IMP_REGION_BACKWARD_SCRATCH,
     IMP_REGION_KINDS
 } imp_region_kind;
 

@@ -80,6 +80,21 @@ static int set_tap_regions(imp_plan *plan, int index) {
                       tap_moment(plan, index), tap_moment(plan, index));
 }
 
+static int set_scratch(imp_plan *plan, int index) {
+    imp_node *node = &plan->nodes[index];
+    int moments[] = {index, backward_moment(plan, index)};
+
+    if (!node->operation->scratch) return 1;
+    for (int backward = 0; backward <= (plan->options.backward != 0); backward++) {
+        size_t floats = node->operation->scratch(plan, node, backward);
+
+        if (floats && !set_region(node, backward ? IMP_REGION_BACKWARD_SCRATCH : IMP_REGION_SCRATCH, floats,
+                                  moments[backward], moments[backward]))
+            return 0;
+    }
+    return 1;
+}
+
 static int set_regions(imp_plan *plan) {
     for (int i = 0; i < plan->node_count; i++) {
         imp_node *node = &plan->nodes[i];
@@ -91,6 +106,7 @@ static int set_regions(imp_plan *plan) {
                                                   first_contribution, backward_moment(plan, i)))
             return 0;
         if (node->tap >= 0 && !set_tap_regions(plan, i)) return 0;
+        if (!set_scratch(plan, i)) return 0;
     }
     return 1;
 }

@@ -87,9 +87,10 @@ static int convolution_prepare(imp_plan *plan, imp_node *node) {
     return status;
 }
 
-static void convolution_forward(imp_plan *plan, const imp_node *node) {
+imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node) {
     const imp_layer *layer = &plan->network->layers[node->layer];
-    imp_map_convolution job = {
+
+    return (imp_map_convolution){
         .in = plan->nodes[node->input].value,
         .out = node->value,
         .weights = node->weights,
@@ -98,24 +99,41 @@ static void convolution_forward(imp_plan *plan, const imp_node *node) {
         .stride = layer->stride,
         .pad = layer->padding,
         .relu = node->relu,
+        .scratch = imp_node_region(plan, node, IMP_REGION_SCRATCH),
     };
-
-    plan->backend->convolve(plan->context, &job);
 }
 
-static void convolution_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
+imp_map_convolution imp_convolution_backward_job(const imp_plan *plan, const imp_node *node) {
     const imp_map *gradient = &plan->nodes[node->input].gradient;
-    imp_map_convolution job = {
+
+    return (imp_map_convolution){
         .in = node->gradient,
         .out = wanted_halo(plan, node) ? imp_map_extended(gradient) : *gradient,
         .weights = node->backward_weights,
         .kernel = plan->network->layers[node->layer].kernel,
         .stride = 1,
         .pad = backward_pad(plan, node),
-        .accumulate = contribution->accumulate,
-        .mask = contribution->mask,
+        .scratch = imp_node_region(plan, node, IMP_REGION_BACKWARD_SCRATCH),
     };
+}
 
+static size_t convolution_scratch(const imp_plan *plan, const imp_node *node, int backward) {
+    imp_map_convolution job = backward ? imp_convolution_backward_job(plan, node) : imp_convolution_job(plan, node);
+
+    return plan->backend->convolution_scratch(plan->context, &job);
+}
+
+static void convolution_forward(imp_plan *plan, const imp_node *node) {
+    imp_map_convolution job = imp_convolution_job(plan, node);
+
+    plan->backend->convolve(plan->context, &job);
+}
+
+static void convolution_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
+    imp_map_convolution job = imp_convolution_backward_job(plan, node);
+
+    job.accumulate = contribution->accumulate;
+    job.mask = contribution->mask;
     plan->backend->convolve(plan->context, &job);
 }
 
@@ -210,6 +228,7 @@ static const imp_operation operations[] = {
             .value_halo = convolution_value_halo,
             .gradient_halo = convolution_gradient_halo,
             .prepare = convolution_prepare,
+            .scratch = convolution_scratch,
             .operations = convolution_operations,
             .forward = convolution_forward,
             .backward = convolution_backward,

@@ -27,6 +27,8 @@ typedef struct imp_operation {
     int (*backward_reads_input)(const imp_plan *plan);
     /* Weights that the node needs from the backend; NULL: none. */
     int (*prepare)(imp_plan *plan, imp_node *node);
+    /* Floats of scratch that forward, or backward, takes; NULL: none. */
+    size_t (*scratch)(const imp_plan *plan, const imp_node *node, int backward);
     /* Floating-point operations of one pass over a picture; backward has as many. */
     double (*operations)(const imp_layer *layer, const imp_view *in, const imp_view *out);
 
@@ -36,6 +38,10 @@ typedef struct imp_operation {
 } imp_operation;
 
 const imp_operation *imp_operation_find(imp_operation_kind kind); /* NULL: unknown */
+
+/* What a convolution's node asks of the backend; backward without its contribution. */
+imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node);
+imp_map_convolution imp_convolution_backward_job(const imp_plan *plan, const imp_node *node);
 
 /* Whether the halo of the input's map repeats its edge, so that its gradient comes back to the edge. */
 int imp_plan_replicates(const imp_plan *plan);

@@ -95,20 +95,32 @@ int imp_plan_measure_targets(imp_context *context, const imp_network *network, c
     return status;
 }
 
+static void name_convolution(imp_plan *plan, imp_node *node, const char *table) {
+    int kernel = plan->network->layers[node->layer].kernel;
+    imp_map_convolution job = imp_convolution_job(plan, node);
+
+    snprintf(node->work[IMP_WORK_FORWARD].kernel, IMP_KERNEL_NAME_LENGTH, "convolution %dx%d %s %s", kernel, kernel,
+             plan->backend->convolution_name(plan->context, &job), table);
+    if (!plan->options.backward) return;
+    job = imp_convolution_backward_job(plan, node);
+    snprintf(node->work[IMP_WORK_BACKWARD].kernel, IMP_KERNEL_NAME_LENGTH, "convolution %dx%d %s %s", kernel, kernel,
+             plan->backend->convolution_name(plan->context, &job), table);
+}
+
 /* How --verbose names what runs for a node. */
 static void name_kernels(imp_plan *plan, imp_node *node) {
     const imp_layer *layer = &plan->network->layers[node->layer];
     const char *table = plan->backend->name(plan->context);
-    char *forward = node->work[IMP_WORK_FORWARD].kernel;
+    char *forward = node->work[IMP_WORK_FORWARD].kernel, *backward = node->work[IMP_WORK_BACKWARD].kernel;
 
-    if (layer->kind == IMP_OPERATION_CONVOLUTION)
-        snprintf(forward, IMP_KERNEL_NAME_LENGTH, "convolution %dx%d %s", layer->kernel, layer->kernel, table);
-    else if (layer->kind == IMP_OPERATION_POOL)
+    if (layer->kind == IMP_OPERATION_CONVOLUTION) {
+        name_convolution(plan, node, table);
+    } else if (layer->kind == IMP_OPERATION_POOL)
         snprintf(forward, IMP_KERNEL_NAME_LENGTH, "%s pool %s",
                  plan->options.pooling == IMP_POOL_MAX ? "max" : "average", table);
     else
         snprintf(forward, IMP_KERNEL_NAME_LENGTH, "%s", node->operation->name);
-    memcpy(node->work[IMP_WORK_BACKWARD].kernel, forward, IMP_KERNEL_NAME_LENGTH);
+    if (!backward[0]) memcpy(backward, forward, IMP_KERNEL_NAME_LENGTH);
     snprintf(node->work[IMP_WORK_STATISTICS].kernel, IMP_KERNEL_NAME_LENGTH, "statistics %s", table);
     snprintf(node->work[IMP_WORK_TAP_GRADIENT].kernel, IMP_KERNEL_NAME_LENGTH, "gradient of losses %s", table);
 }

@@ -44,6 +44,39 @@ typedef struct imp_convolution {
     const imp_view *mask; /* of out's shape, or NULL */
 } imp_convolution;
 
+/* The steps of Winograd convolution with tiles of outputs x outputs, for 3x3 kernels of stride 1 (winograd.inc has the
+   method). A tile is numbered along the rows of tiles of the output; n = (outputs + 2)^2 points. The buffers are the
+   caller's: weights of some output blocks, input of some tiles, and products of both, each of imp_winograd_floats.
+   A pixel's value never depends on the cut. A NaN or an infinity of the input spreads over the tiles that it touches. */
+typedef struct imp_winograd {
+    int outputs;
+    int tiles; /* that a pass takes at once: hand out whole multiples */
+    /* From the job's packed weights, of output blocks [block_begin, block_end). */
+    void (*transform_weights)(const imp_convolution *job, int block_begin, int block_end, float *weights);
+    /* Of input blocks [block_begin, block_end), into their place among all input blocks. */
+    void (*transform_input)(const imp_convolution *job, int block_begin, int block_end, int tile_begin, int tile_end,
+                            float *input);
+    /* Multiplies both, transforms to the outputs and writes them with the job's epilogue. products is scratch. */
+    void (*multiply)(const imp_convolution *job, int block_begin, int block_end, int tile_begin, int tile_end,
+                     const float *weights, const float *input, float *products);
+} imp_winograd;
+
+/* Floats from one point to the next in a buffer of blocks of rows (channels or tiles) x 16: 64 bytes more than those,
+   or else the points of a tile fall on the same few lines of a cache. */
+static inline size_t imp_winograd_stride(int blocks, int rows) {
+    return ((size_t)blocks * (size_t)rows + 1) * IMP_BLOCK;
+}
+
+/* weights: (output blocks, input channels); input: (input blocks, tiles); products: (output blocks, tiles). */
+static inline size_t imp_winograd_floats(const imp_winograd *steps, int blocks, int rows) {
+    return (size_t)((steps->outputs + 2) * (steps->outputs + 2)) * imp_winograd_stride(blocks, rows);
+}
+
+/* Tiles along a row or column of size outputs. */
+static inline int imp_winograd_tiles(int size, int outputs) {
+    return (size + outputs - 1) / outputs;
+}
+
 typedef enum imp_pool_kind { IMP_POOL_MAX, IMP_POOL_AVERAGE } imp_pool_kind;
 
 typedef struct imp_kernels {
@@ -64,6 +97,8 @@ typedef struct imp_kernels {
        layers of small pictures, or many threads. A call for a few rows reads all weights for them, so make calls as
        large as the threads allow. */
     int convolve_block_step;
+    /* The same for 3x3 kernels of stride 1 with fewer multiplications; ends with NULL. */
+    const imp_winograd *winograd[3];
 
     /* 2x2 pooling with stride 2; an odd last row or column is dropped, as PyTorch does. Rows are of out. Average: the
        mean times average_scale. */

@@ -46,6 +46,7 @@ double sum_tolerance(double terms, double magnitude);
 int guarded(const test_map *map, int block_begin, int block_end, int row_begin, int row_end);
 
 void check_convolution(const imp_kernels *const *tables, int count, int every); /* one shape of so many */
+void check_winograd(const imp_kernels *const *tables, int count, int every);
 void check_pooling(const imp_kernels *kernels);
 void check_differences(const imp_kernels *kernels);
 void check_statistics(const imp_kernels *kernels);

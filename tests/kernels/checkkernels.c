@@ -47,6 +47,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     check_convolution(tables, count, every);
+    check_winograd(tables, count, every);
     for (int i = 0; i < count; i++) {
         check_pooling(tables[i]);
         check_differences(tables[i]);

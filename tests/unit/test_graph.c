@@ -323,8 +323,9 @@ static void test_measure(void **state) {
 }
 
 /* Backward needs the maps that masks, maxima and taps read: of VGG19 with a quarter of its channels 72.5 floats a
-   pixel. Gradients must fit into what is dead by then; halos, statistics and the scratch may add 5 %. Forward alone
-   needs two maps of 16 channels, or less. */
+   pixel. Gradients must fit into what is dead by then; halos, statistics and their scratch may add 5 %. What Winograd
+   convolution transforms comes on top, whatever the size of the picture: here at most 128 x 128 weights for 8 x 8
+   points, 4.2 MB, and 1 MB of a thread's input. Forward alone needs two maps of 16 channels, or less. */
 static void test_arena_is_tight(void **state) {
     imp_context *context = counting_context();
     imp_plan_options options = {.batch = 1,
@@ -334,7 +335,7 @@ static void test_arena_is_tight(void **state) {
                                 .tap_count = COUNT(classic_taps),
                                 .average_scale = 1,
                                 .backward = 1};
-    const double maps = 72.5 * sizeof(float) * 512 * 512;
+    const double maps = 72.5 * sizeof(float) * 512 * 512, transformed = 6.3e6;
     naive_layer vgg19[64];
     imp_network network;
     imp_plan *plan;
@@ -347,7 +348,7 @@ static void test_arena_is_tight(void **state) {
     with_backward = measured(context, &network, &options);
     options.backward = 0;
     forward_only = measured(context, &network, &options);
-    if (with_backward > 1.05 * maps) fail_msg("%.3g MB for maps of %.3g MB", with_backward / 1e6, maps / 1e6);
+    if (with_backward > 1.05 * maps + transformed) fail_msg("%.3g MB for maps of %.3g MB", with_backward / 1e6, maps / 1e6);
     if (forward_only > 1.1 * 2 * 16 * sizeof(float) * 512 * 512) fail_msg("%.3g MB forward only", forward_only / 1e6);
     imp_network_release(&network);
     imp_context_free(context);

@@ -1,0 +1,218 @@
+/* Winograd convolution of whole maps on the CPU: which tiles, how much is worked on at a time, and by whom.
+ *
+ * Work is counted in units: some tiles of one picture, few enough that what a thread makes of them stays in its
+ * second-level cache. There are two ways through a layer:
+ *
+ *  - few weights, many tiles (the large maps): the weights of all outputs are transformed once, then each unit goes
+ *    to one thread, which transforms its input and multiplies it with all weights;
+ *  - many weights, few tiles (the deep layers): the input of many units is transformed by all threads together, then
+ *    each panel of outputs goes to one thread, which transforms the panel's weights and multiplies all units with them.
+ *
+ * Transformed weights are 4 to 7 times as large as the weights. They are made on the way, for 2 to 5 % of the time,
+ * and never stored: a VGG19 would need 400 to 700 MB more. */
+#include "base/memory.h"
+#include "base/thread.h"
+#include "graph/backend_cpu.h"
+
+/* Output blocks of a panel: two share a pass of the fastest kernels, four read the input half as often. */
+#define PANEL_BLOCKS 2
+/* Least tiles of a unit, as many passes of the kernel as that takes. More would use the weights of a point, once they
+   are in the second-level cache, more often; but then the products no longer stay there until they are transformed. */
+#define UNIT_TILES 12
+/* Floats of transformed weights, 10 MB, up to which all outputs' are kept: a share of the third-level cache. */
+#define WEIGHTS_FLOATS (2400 * 1024)
+/* Floats of transformed input, 16 MB, that the second way makes at a time. */
+#define INPUT_FLOATS (4096 * 1024)
+
+/* What transforms cost, in multiplications of the products of matrices; measured on AVX-512 and AVX2. Weights: as much
+   as this many tiles more. Input and output: as much as this many more channels on the other side. */
+#define WEIGHTS_COST 20.0
+#define INPUT_COST 16.0
+#define OUTPUT_COST 14.0
+
+typedef struct winograd_job {
+    const imp_map_convolution *map;
+    const imp_winograd *steps;
+    int in_blocks, out_blocks, panels;
+    int tiles, unit_tiles;    /* of a picture, of a unit */
+    int picture_units, units; /* of a picture, of all */
+    int units_at_once;        /* whose input is made at a time, [first_unit, last_unit); 0: the first way */
+    int first_unit, last_unit;
+    size_t panel, input, products; /* floats of a panel's weights, of a unit's input and products */
+    float *weights_at, *input_at, *products_at;
+} winograd_job;
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* Multiplications for one picture, the transforms' time included. */
+static double winograd_cost(const imp_winograd *steps, const imp_map_convolution *map) {
+    double points = (steps->outputs + 2) * (steps->outputs + 2);
+    double tiles = (double)imp_winograd_tiles(map->out.view.height, steps->outputs) *
+                   imp_winograd_tiles(map->out.view.width, steps->outputs);
+    double in = map->in.view.channels, out = imp_blocks(map->out.view.channels) * IMP_BLOCK;
+
+    return points * in * out * (tiles * (1 + INPUT_COST / out + OUTPUT_COST / in) + WEIGHTS_COST);
+}
+
+static double direct_cost(const imp_map_convolution *map) {
+    double pixels = (double)map->out.view.height * map->out.view.width;
+
+    return 9 * pixels * map->in.view.channels * imp_blocks(map->out.view.channels) * IMP_BLOCK;
+}
+
+/* Depends on the shape alone, so that the pixels are the same for any number of threads. */
+const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_map_convolution *map) {
+    const imp_winograd *const *steps = imp_cpu_kernels(context)->winograd, *best = NULL;
+    double lowest = direct_cost(map);
+
+    if (map->kernel != 3 || map->stride != 1) return NULL;
+    for (; *steps; steps++) {
+        double cost = winograd_cost(*steps, map);
+
+        if (cost < lowest) lowest = cost, best = *steps;
+    }
+    return best;
+}
+
+/* Everything but the memory; returns the floats of scratch that it takes. */
+static size_t lay_out(const imp_context *context, const imp_map_convolution *map, const imp_winograd *steps,
+                      winograd_job *job) {
+    const imp_view *in = &map->in.view, *out = &map->out.view;
+    int threads = imp_thread_pool_size(context->pool), whole;
+    size_t all_weights;
+
+    *job = (winograd_job){
+        .map = map,
+        .steps = steps,
+        .in_blocks = imp_blocks(in->channels),
+        .out_blocks = imp_blocks(out->channels),
+        .tiles = imp_winograd_tiles(out->height, steps->outputs) * imp_winograd_tiles(out->width, steps->outputs),
+    };
+    job->panels = (job->out_blocks + PANEL_BLOCKS - 1) / PANEL_BLOCKS;
+    job->panel = imp_winograd_floats(steps, smaller(PANEL_BLOCKS, job->out_blocks), in->channels);
+    all_weights = job->panel * (size_t)job->panels;
+    job->units_at_once = all_weights > WEIGHTS_FLOATS && job->panels >= 2 * threads;
+    job->unit_tiles = smaller((UNIT_TILES + steps->tiles - 1) / steps->tiles * steps->tiles, job->tiles);
+    job->picture_units = (job->tiles + job->unit_tiles - 1) / job->unit_tiles;
+    job->units = job->picture_units * map->out.batch;
+    job->input = imp_winograd_floats(steps, job->in_blocks, job->unit_tiles);
+    job->products = imp_winograd_floats(steps, PANEL_BLOCKS, job->unit_tiles);
+    if (!job->units_at_once) return all_weights + (size_t)threads * (job->input + job->products);
+    whole = (int)(INPUT_FLOATS / job->input);
+    job->units_at_once = smaller(whole < 1 ? 1 : whole, job->units);
+    return (size_t)job->units_at_once * job->input + (size_t)threads * (job->panel + job->products);
+}
+
+size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map) {
+    const imp_winograd *steps = imp_cpu_find_winograd(context, map);
+    winograd_job job;
+
+    return steps ? lay_out(context, map, steps, &job) : 0;
+}
+
+/* A unit as the kernels see it. */
+typedef struct winograd_unit {
+    imp_convolution convolution;
+    imp_view mask;
+    int tile_begin, tile_end;
+} winograd_unit;
+
+static void find_unit(const winograd_job *job, int index, winograd_unit *unit) {
+    int picture = index / job->picture_units, place = index % job->picture_units;
+
+    imp_cpu_view_convolution(job->map, picture, &unit->convolution, &unit->mask);
+    unit->tile_begin = place * job->unit_tiles;
+    unit->tile_end = smaller(unit->tile_begin + job->unit_tiles, job->tiles);
+}
+
+static int panel_end(const winograd_job *job, int panel) {
+    return smaller((panel + 1) * PANEL_BLOCKS, job->out_blocks);
+}
+
+/* ---- Few weights, many tiles ------------------------------------------------------------------------------------- */
+
+static void transform_panels(void *user, int64_t begin, int64_t end, int thread) {
+    const winograd_job *job = user;
+    winograd_unit unit;
+
+    (void)thread;
+    find_unit(job, 0, &unit);
+    for (int panel = (int)begin; panel < (int)end; panel++)
+        job->steps->transform_weights(&unit.convolution, panel * PANEL_BLOCKS, panel_end(job, panel),
+                                      job->weights_at + (size_t)panel * job->panel);
+}
+
+static void convolve_units(void *user, int64_t begin, int64_t end, int thread) {
+    const winograd_job *job = user;
+    float *input = job->input_at + (size_t)thread * job->input;
+    float *products = job->products_at + (size_t)thread * job->products;
+
+    for (int index = (int)begin; index < (int)end; index++) {
+        winograd_unit unit;
+
+        find_unit(job, index, &unit);
+        job->steps->transform_input(&unit.convolution, 0, job->in_blocks, unit.tile_begin, unit.tile_end, input);
+        for (int panel = 0; panel < job->panels; panel++)
+            job->steps->multiply(&unit.convolution, panel * PANEL_BLOCKS, panel_end(job, panel), unit.tile_begin,
+                                 unit.tile_end, job->weights_at + (size_t)panel * job->panel, input, products);
+    }
+}
+
+/* ---- Many weights, few tiles ------------------------------------------------------------------------------------- */
+
+static void transform_block(void *user, int64_t begin, int64_t end, int thread) {
+    const winograd_job *job = user;
+
+    (void)thread;
+    for (int64_t item = begin; item < end; item++) {
+        int index = job->first_unit + (int)item / job->in_blocks, block = (int)item % job->in_blocks;
+        winograd_unit unit;
+
+        find_unit(job, index, &unit);
+        job->steps->transform_input(&unit.convolution, block, block + 1, unit.tile_begin, unit.tile_end,
+                                    job->input_at + (size_t)(index - job->first_unit) * job->input);
+    }
+}
+
+static void convolve_panels(void *user, int64_t begin, int64_t end, int thread) {
+    const winograd_job *job = user;
+    float *weights = job->weights_at + (size_t)thread * job->panel;
+    float *products = job->products_at + (size_t)thread * job->products;
+
+    for (int panel = (int)begin; panel < (int)end; panel++)
+        for (int index = job->first_unit; index < job->last_unit; index++) {
+            winograd_unit unit;
+
+            find_unit(job, index, &unit);
+            if (index == job->first_unit)
+                job->steps->transform_weights(&unit.convolution, panel * PANEL_BLOCKS, panel_end(job, panel), weights);
+            job->steps->multiply(&unit.convolution, panel * PANEL_BLOCKS, panel_end(job, panel), unit.tile_begin,
+                                 unit.tile_end, weights, job->input_at + (size_t)(index - job->first_unit) * job->input,
+                                 products);
+        }
+}
+
+/* ------------------------------------------------------------------------------------------------------------------ */
+
+void imp_cpu_winograd(imp_context *context, const imp_map_convolution *map, const imp_winograd *steps) {
+    winograd_job job;
+    size_t threads = (size_t)imp_thread_pool_size(context->pool);
+
+    lay_out(context, map, steps, &job);
+    job.products_at = map->scratch;
+    job.weights_at = job.products_at + threads * job.products;
+    if (!job.units_at_once) {
+        job.input_at = job.weights_at + (size_t)job.panels * job.panel;
+        imp_parallel_dynamic(context, job.panels, transform_panels, &job);
+        imp_parallel_dynamic(context, job.units, convolve_units, &job);
+        return;
+    }
+    job.input_at = job.weights_at + threads * job.panel;
+    for (job.first_unit = 0; job.first_unit < job.units; job.first_unit = job.last_unit) {
+        job.last_unit = smaller(job.first_unit + job.units_at_once, job.units);
+        imp_parallel_dynamic(context, (int64_t)(job.last_unit - job.first_unit) * job.in_blocks, transform_block, &job);
+        imp_parallel_dynamic(context, job.panels, convolve_panels, &job);
+    }
+}

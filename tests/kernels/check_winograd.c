@@ -1,0 +1,209 @@
+/* The steps of Winograd convolution against the direct one in double precision: shapes, epilogues, cuts, guards, NaN. */
+#include "check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How much more error than a plain sum: what the transforms multiply rounding by. The worst output of all shapes here
+   has 0.9 (4x4) and 7.8 (6x6) times the tolerance of a plain sum; twice that is room for other orders of the same sums. */
+#define AMPLIFIED_4 2.0
+#define AMPLIFIED_6 16.0
+
+typedef struct winograd_test {
+    imp_convolution job;
+    test_map in, before, mask;
+    float *weights, *bias, *packed;
+    double *exact, tolerance; /* exact: [out][height][width]; one tolerance, as a tile's pixels share their errors */
+    char name[128];
+} winograd_test;
+
+static void fill(const test_map *map) {
+    const imp_view *view = &map->view;
+
+    for (int c = 0; c < imp_blocks(view->channels) * IMP_BLOCK; c++)
+        for (int y = 0; y < view->height; y++)
+            for (int x = 0; x < view->width; x++) *map_at(map, c, y, x) = c < view->channels ? random_value() : 0;
+}
+
+static double oracle(const winograd_test *test, int o, int y, int x, double *magnitude) {
+    const imp_convolution *job = &test->job;
+    double sum = job->bias ? (double)job->bias[o] : 0;
+
+    *magnitude = fabs(sum);
+    for (int i = 0; i < job->in.channels; i++)
+        for (int tap = 0; tap < 9; tap++) {
+            float value = *map_at(&test->in, i, y + tap / 3 - job->pad_y, x + tap % 3 - job->pad_x);
+            double product = (double)value * (double)test->weights[(o * job->in.channels + i) * 9 + tap];
+
+            sum += product;
+            *magnitude += fabs(product);
+        }
+    if (job->accumulate) sum += (double)*map_at(&test->before, o, y, x);
+    if (job->relu && sum < 0) sum = 0;
+    return job->mask && !(*map_at(&test->mask, o, y, x) > 0) ? 0 : sum;
+}
+
+static void find_exact(winograd_test *test) {
+    const imp_view *out = &test->before.view;
+    double largest = 0;
+    size_t at = 0;
+
+    test->exact = take((size_t)out->channels * (size_t)out->height * (size_t)out->width * sizeof(double));
+    for (int o = 0; o < out->channels; o++)
+        for (int y = 0; y < out->height; y++)
+            for (int x = 0; x < out->width; x++) {
+                double magnitude;
+
+                test->exact[at++] = oracle(test, o, y, x, &magnitude);
+                if (magnitude > largest) largest = magnitude;
+            }
+    test->tolerance = sum_tolerance(test->job.in.channels * 9 + 2, largest + 1);
+}
+
+static winograd_test test_make(const imp_kernels *kernels, const int channels[2], const int size[2], int pad) {
+    winograd_test test = {.in = map_make(channels[0], size[0], size[1], pad)};
+    int height = size[0] + 2 * pad - 2, width = size[1] + 2 * pad - 2, epilogue = random_below(16);
+
+    test.before = map_make(channels[1], height, width, 1);
+    test.mask = map_make(channels[1], height, width, 2);
+    map_random(&test.in);
+    map_levels(&test.mask);
+    if (epilogue & 1) fill(&test.before);
+    test.weights = random_floats((size_t)(channels[0] * channels[1] * 9));
+    test.bias = random_floats((size_t)imp_blocks(channels[1]) * IMP_BLOCK);
+    for (int c = channels[1]; c < imp_blocks(channels[1]) * IMP_BLOCK; c++) test.bias[c] = 0;
+    test.packed = take(kernels->packed_size(channels[1], channels[0], 3, 3) * sizeof(float));
+    kernels->pack_weights(test.weights, channels[1], channels[0], 3, 3, 0, test.packed);
+    test.job = (imp_convolution){.in = test.in.view,
+                                 .weights = test.packed,
+                                 .kernel_height = 3,
+                                 .kernel_width = 3,
+                                 .stride = 1,
+                                 .pad_y = pad,
+                                 .pad_x = pad,
+                                 .accumulate = epilogue & 1,
+                                 .relu = epilogue >> 1 & 1,
+                                 .bias = epilogue & 4 ? test.bias : NULL};
+    snprintf(test.name, sizeof test.name, "%d->%d %dx%d pad %d epilogue %d", channels[0], channels[1], size[0], size[1],
+             pad, epilogue);
+    return test;
+}
+
+static void test_free(winograd_test *test) {
+    map_free(&test->in);
+    map_free(&test->before);
+    map_free(&test->mask);
+    free(test->weights);
+    free(test->bias);
+    free(test->packed);
+    free(test->exact);
+}
+
+/* Tiles and output blocks in pieces of random sizes, at most so many. */
+static void run(const imp_winograd *steps, const imp_convolution *job, int most_tiles, int most_blocks) {
+    int in_blocks = imp_blocks(job->in.channels), blocks = imp_blocks(job->out.channels), next_tile, next_block;
+    int tiles =
+        imp_winograd_tiles(job->out.width, steps->outputs) * imp_winograd_tiles(job->out.height, steps->outputs);
+    float *weights = take(imp_winograd_floats(steps, blocks, job->in.channels) * sizeof(float));
+    float *input = take(imp_winograd_floats(steps, in_blocks, tiles) * sizeof(float));
+    float *products = take(imp_winograd_floats(steps, blocks, tiles) * sizeof(float));
+
+    for (int tile = 0; tile < tiles; tile = next_tile) {
+        int left = tiles - tile;
+
+        next_tile = tile + (most_tiles < left ? 1 + random_below(most_tiles) : left);
+        for (int i = in_blocks - 1; i >= 0; i--) steps->transform_input(job, i, i + 1, tile, next_tile, input);
+        for (int block = 0; block < blocks; block = next_block) {
+            left = blocks - block;
+            next_block = block + (most_blocks < left ? 1 + random_below(most_blocks) : left);
+            steps->transform_weights(job, block, next_block, weights);
+            steps->multiply(job, block, next_block, tile, next_tile, weights, input, products);
+        }
+    }
+    free(weights);
+    free(input);
+    free(products);
+}
+
+static void compare(const winograd_test *test, const test_map *out, const char *table, int outputs) {
+    double tolerance = test->tolerance * (outputs == 4 ? AMPLIFIED_4 : AMPLIFIED_6);
+    size_t at = 0;
+
+    for (int o = 0; o < imp_blocks(out->view.channels) * IMP_BLOCK; o++)
+        for (int y = 0; y < out->view.height; y++)
+            for (int x = 0; x < out->view.width; x++) {
+                double exact = o < out->view.channels ? test->exact[at++] : 0, value = (double)*map_at(out, o, y, x);
+
+                if (near(value, exact, o < out->view.channels ? tolerance : 0)) continue;
+                expect(0, "%s winograd %d %s: channel %d (%d, %d): %g, not %g +- %g", table, outputs, test->name, o, y,
+                       x, value, exact, tolerance);
+                return;
+            }
+}
+
+static void check_steps(winograd_test *test, const char *table, const imp_winograd *steps) {
+    test_map whole = map_copy(&test->before), cut = map_copy(&test->before);
+
+    test->job.out = whole.view;
+    run(steps, &test->job, 1 << 30, 1 << 30);
+    compare(test, &whole, table, steps->outputs);
+    expect(guarded(&whole, 0, imp_blocks(whole.view.channels), 0, whole.view.height), "%s winograd %d %s: halo touched",
+           table, steps->outputs, test->name);
+    test->job.out = cut.view;
+    run(steps, &test->job, 20, 3);
+    expect(!memcmp(whole.memory, cut.memory, whole.count * sizeof(float)), "%s winograd %d %s: depends on the cut",
+           table, steps->outputs, test->name);
+    map_free(&whole);
+    map_free(&cut);
+}
+
+/* A NaN must reach all that it touches, through the ReLU, and no other tile. */
+static void check_nan(const imp_kernels *kernels, const imp_winograd *steps) {
+    winograd_test test = test_make(kernels, (int[]){20, 40}, (int[]){25, 26}, 1);
+    int m = steps->outputs;
+
+    *map_at(&test.in, 18, 13, 14) = NAN;
+    test.job.accumulate = 0;
+    test.job.relu = 1;
+    test.job.out = test.before.view;
+    run(steps, &test.job, 7, 1);
+    for (int y = 0; y < 25; y++)
+        for (int x = 0; x < 26; x++) {
+            int is = isnan(*map_at(&test.before, 33, y, x)) != 0;
+            int touched = abs(y - 13) <= 1 && abs(x - 14) <= 1;
+            int same_tile = abs(y / m - 13 / m) <= 1 && abs(x / m - 14 / m) <= 1;
+
+            expect(is || !touched, "%s winograd %d: NaN lost", kernels->name, m);
+            expect(!is || same_tile, "%s winograd %d: NaN spread", kernels->name, m);
+        }
+    test_free(&test);
+}
+
+void check_winograd(const imp_kernels *const *tables, int count, int every) {
+    static const int channels[] = {1, 3, 16, 17, 48, 100};
+    static const int sizes[][2] = {{1, 1}, {2, 3}, {4, 4}, {6, 12}, {7, 5}, {13, 15}, {31, 29}, {2, 71}, {40, 1}};
+    enum { CHANNELS = 6, SIZES = 9, PADS = 3, ALL = CHANNELS * CHANNELS * SIZES * PADS };
+    int tested = 0;
+
+    for (int n = 0; n < ALL; n++) {
+        const int *size = sizes[n % SIZES];
+        int both[] = {channels[n / SIZES % CHANNELS], channels[n / (SIZES * CHANNELS) % CHANNELS]};
+        int pad = n / (SIZES * CHANNELS * CHANNELS);
+        winograd_test test;
+
+        if (size[0] + 2 * pad < 3 || size[1] + 2 * pad < 3 || random_below(every)) continue;
+        test = test_make(tables[0], both, size, pad);
+        if (random_below(2)) test.job.mask = &test.mask.view;
+        find_exact(&test);
+        for (int i = 0; i < count; i++)
+            for (const imp_winograd *const *steps = tables[i]->winograd; *steps; steps++)
+                check_steps(&test, tables[i]->name, *steps);
+        test_free(&test);
+        tested++;
+    }
+    for (int i = 0; i < count; i++)
+        for (const imp_winograd *const *steps = tables[i]->winograd; *steps; steps++) check_nan(tables[i], *steps);
+    printf("winograd, %d shapes\n", tested);
+}
