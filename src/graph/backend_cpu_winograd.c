@@ -30,6 +30,9 @@
 #define INPUT_COST 16.0
 #define OUTPUT_COST 14.0
 
+/* Pixels of all pictures up to which an int counts tiles and units; what is larger goes the direct way. */
+#define MANY_PIXELS (1 << 30)
+
 typedef struct winograd_job {
     const imp_map_convolution *map;
     const imp_winograd *steps;
@@ -65,9 +68,9 @@ static double direct_cost(const imp_map_convolution *map) {
 /* Depends on the shape alone, so that the pixels are the same for any number of threads. */
 const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_map_convolution *map) {
     const imp_winograd *const *steps = imp_cpu_kernels(context)->winograd, *best = NULL;
-    double lowest = direct_cost(map);
+    double lowest = direct_cost(map), pixels = (double)map->out.batch * map->out.view.height * map->out.view.width;
 
-    if (map->kernel != 3 || map->stride != 1) return NULL;
+    if (map->kernel != 3 || map->stride != 1 || pixels > MANY_PIXELS) return NULL;
     for (; *steps; steps++) {
         double cost = winograd_cost(*steps, map);
 

@@ -44,7 +44,7 @@ imp_map imp_map_picture(const imp_map *map, int picture) {
 imp_map imp_map_extended(const imp_map *map) {
     imp_map whole = *map;
 
-    whole.view.at -= (size_t)map->halo * (map->view.row + IMP_BLOCK);
+    if (whole.view.at) whole.view.at -= (size_t)map->halo * (map->view.row + IMP_BLOCK);
     whole.view.height += 2 * map->halo;
     whole.view.width += 2 * map->halo;
     whole.halo = 0;

@@ -348,7 +348,8 @@ static void test_arena_is_tight(void **state) {
     with_backward = measured(context, &network, &options);
     options.backward = 0;
     forward_only = measured(context, &network, &options);
-    if (with_backward > 1.05 * maps + transformed) fail_msg("%.3g MB for maps of %.3g MB", with_backward / 1e6, maps / 1e6);
+    if (with_backward > 1.05 * maps + transformed)
+        fail_msg("%.3g MB for maps of %.3g MB", with_backward / 1e6, maps / 1e6);
     if (forward_only > 1.1 * 2 * 16 * sizeof(float) * 512 * 512) fail_msg("%.3g MB forward only", forward_only / 1e6);
     imp_network_release(&network);
     imp_context_free(context);
