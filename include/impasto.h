@@ -76,7 +76,7 @@ typedef struct imp_context_options {
     size_t size;                 /* sizeof(imp_context_options) */
     int threads;                 /* 1..256; 0: one for each processor that this process may use */
     size_t memory_limit;         /* bytes that the context may hold at once, models not counted; 0: no limit */
-    const char *instruction_set; /* "c", "avx2", "avx512": use no more than this; NULL: the best that the CPU has */
+    const char *instruction_set; /* "c", "avx2", "avx512", "avx512bf16": no more than this; NULL: the best there is */
     /* Memory from the caller: allocate returns 64-byte aligned memory or NULL; both may be called from any thread.
        Give both or neither. */
     void *(*allocate)(void *user, size_t bytes);
@@ -213,6 +213,8 @@ typedef struct imp_painting_options {
     const char *start;            /* "content", "noise"; NULL: as the preset; ignored when start_image is given */
     const imp_image *start_image; /* read during create only */
     uint64_t seed;                /* of the noise; the same seed gives the same picture */
+    const char *precision;        /* of the network's feature maps: "f32", "bf16" (half the memory; faster where the CPU
+                                     multiplies bf16); NULL: f32 */
 } imp_painting_options;
 
 IMP_API void imp_painting_options_default(imp_painting_options *options);

@@ -28,7 +28,8 @@ unsigned imp_cpu_features(void) {
     if ((saved & XCR0_AVX) != XCR0_AVX) return 0;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return 0;
     if ((b & wide) != wide || (saved & XCR0_AVX512) != XCR0_AVX512) return IMP_CPU_AVX2;
-    return IMP_CPU_AVX2 | IMP_CPU_AVX512;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & bit_AVX512BF16)) return IMP_CPU_AVX2 | IMP_CPU_AVX512;
+    return IMP_CPU_AVX2 | IMP_CPU_AVX512 | IMP_CPU_AVX512_BF16;
 }
 #else
 unsigned imp_cpu_features(void) {
@@ -37,13 +38,16 @@ unsigned imp_cpu_features(void) {
 #endif
 
 int imp_cpu_features_allowed(const char *instruction_set) {
-    if (!instruction_set || strcmp(instruction_set, "avx512") == 0) return IMP_CPU_AVX2 | IMP_CPU_AVX512;
+    if (!instruction_set || strcmp(instruction_set, "avx512bf16") == 0)
+        return IMP_CPU_AVX2 | IMP_CPU_AVX512 | IMP_CPU_AVX512_BF16;
+    if (strcmp(instruction_set, "avx512") == 0) return IMP_CPU_AVX2 | IMP_CPU_AVX512;
     if (strcmp(instruction_set, "c") == 0) return 0;
     if (strcmp(instruction_set, "avx2") == 0) return IMP_CPU_AVX2;
     return -1;
 }
 
 const char *imp_cpu_features_name(unsigned features) {
+    if (features & IMP_CPU_AVX512_BF16) return "avx512bf16";
     if (features & IMP_CPU_AVX512) return "avx512";
     return features & IMP_CPU_AVX2 ? "avx2" : "c";
 }

@@ -18,7 +18,7 @@ typedef struct bench_settings {
 } bench_settings;
 
 static const char *precision_at(int index) {
-    static const char *const names[] = {"f32", NULL};
+    static const char *const names[] = {"f32", "bf16", NULL};
     return names[index];
 }
 
@@ -44,7 +44,7 @@ static const imp_cli_option bench_options[] = {
      AT(precision),
      .value = "TYPE",
      .choice = precision_at,
-     .help = "What is computed with."},
+     .help = "Of the network's feature maps."},
     {.name = "model",
      .letter = 'm',
      .kind = IMP_CLI_TEXT,
@@ -103,6 +103,7 @@ static int create_painting(bench_run *run) {
     imp_painting_options_default(&options);
     options.preset = "classic";
     options.longer_side = run->settings->size;
+    options.precision = run->settings->precision;
     options.iterations = run->settings->iterations + 1;
     int status = make_picture(run, 1, &photo);
     if (!status) status = make_picture(run, 2, &style);

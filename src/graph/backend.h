@@ -9,10 +9,18 @@
 #include "graph/plan.h"
 #include "graph/tensor.h"
 
+/* What a convolution reads of its layer's parameters: weights packed, or plain as they lie in the network. */
+typedef struct imp_layer_weights {
+    const void *packed;
+    const float *plain; /* [out][in][3][3] of the way forward */
+    int plain_channels, transpose;
+    const float *bias; /* whole blocks; NULL: none */
+} imp_layer_weights;
+
 /* Convolution of whole maps; the fields are those of imp_convolution. */
 typedef struct imp_map_convolution {
     imp_map in, out;
-    const float *weights, *bias;
+    imp_layer_weights weights;
     int kernel, stride, pad;
     int accumulate, relu;
     const imp_map *mask;
@@ -28,13 +36,14 @@ typedef struct imp_map_pool {
 typedef struct imp_backend {
     float *(*allocate)(imp_context *context, size_t bytes);
     void (*release)(imp_context *context, float *memory);
-    const char *(*name)(const imp_context *context); /* "avx512": how --verbose names the kernels */
+    const char *(*name)(const imp_context *context, imp_element element); /* "avx512": how --verbose names kernels */
 
-    /* Weights of a convolution, kept in the network: bytes that would be added to it, and the weights themselves.
-       transpose: for backward-data; then there is no bias. */
-    size_t (*missing_weights)(const imp_context *context, const imp_network *network, int layer, int transpose);
-    int (*weights)(imp_context *context, const imp_network *network, int layer, int transpose, const float **weights,
-                   const float **bias);
+    /* Weights that this convolution of a layer needs, kept in the network: bytes that would be added to it, and the
+       weights themselves. transpose: for backward-data; then there is no bias. */
+    size_t (*missing_weights)(const imp_context *context, const imp_network *network, int layer, int transpose,
+                              const imp_map_convolution *job);
+    int (*weights)(imp_context *context, const imp_network *network, int layer, int transpose,
+                   const imp_map_convolution *job, imp_layer_weights *weights);
 
     /* Pixels [batch, 3, height, width] to the preprocessed map; its halo is zero or, with replicate, the nearest
        edge's pixels. */
@@ -62,7 +71,7 @@ typedef struct imp_backend {
     void (*statistics)(imp_context *context, const imp_map *map, float *scratch, float *sum, float *second);
     /* gradient (=, or += with accumulate) by_second map + by_sum 1^T, then times (mask > 0), of one picture: maps
        of batch 1. by_second and by_sum may be NULL, for zeros; scratch has statistics_gradient_scratch floats. */
-    size_t (*statistics_gradient_scratch)(const imp_context *context, int channels);
+    size_t (*statistics_gradient_scratch)(const imp_context *context, imp_element element, int channels);
     void (*statistics_gradient)(imp_context *context, const imp_map *map, const float *by_second, const float *by_sum,
                                 float *scratch, const imp_map *gradient, int accumulate, const imp_map *mask);
 

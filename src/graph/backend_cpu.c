@@ -16,8 +16,8 @@
 /* Rows for each thread from which on a convolution is cut by rows, so that a thread's input stays its own. */
 #define MANY_ROWS 32
 
-const imp_kernels *imp_cpu_kernels(const imp_context *context) {
-    return imp_kernels_get(context->cpu_features);
+const imp_kernels *imp_cpu_kernels(const imp_context *context, imp_element element) {
+    return imp_kernels_get(context->cpu_features, element);
 }
 
 /* ---- Cutting ----------------------------------------------------------------------------------------------------- */
@@ -80,22 +80,19 @@ static void run_evenly(imp_context *context, const imp_map *map, imp_piece_work 
 
 /* Zeros the halo of the piece's blocks beside its rows, and above and below the map where the piece ends there. */
 static void zero_halo(const imp_map *map, const imp_piece *piece) {
-    imp_view view = imp_map_view(map, piece->picture);
-    size_t side = (size_t)map->halo * IMP_BLOCK;
-    size_t band = (size_t)map->halo * view.row * sizeof(float);
+    const imp_view *view = &map->view;
+    size_t pixel = IMP_BLOCK * imp_element_bytes(map->element), side = (size_t)map->halo * pixel;
+    size_t band = (size_t)map->halo * view->row * imp_element_bytes(map->element);
 
     if (map->halo == 0) return;
     for (int block = piece->block_begin; block < piece->block_end; block++) {
-        float *plane = view.at + (size_t)block * view.plane - side; /* the first halo pixel of row 0 */
-
         for (int y = piece->row_begin; y < piece->row_end; y++) {
-            float *row = plane + (size_t)y * view.row;
-
-            memset(row, 0, side * sizeof(float));
-            memset(row + side + (size_t)view.width * IMP_BLOCK, 0, side * sizeof(float));
+            memset(imp_map_pixel(map, piece->picture, block, y, -map->halo), 0, side);
+            memset(imp_map_pixel(map, piece->picture, block, y, view->width), 0, side);
         }
-        if (piece->row_begin == 0) memset(plane - (size_t)map->halo * view.row, 0, band);
-        if (piece->row_end == view.height) memset(plane + (size_t)view.height * view.row, 0, band);
+        if (piece->row_begin == 0) memset(imp_map_pixel(map, piece->picture, block, -map->halo, -map->halo), 0, band);
+        if (piece->row_end == view->height)
+            memset(imp_map_pixel(map, piece->picture, block, view->height, -map->halo), 0, band);
     }
 }
 
@@ -109,21 +106,43 @@ static void release(imp_context *context, float *memory) {
     imp_release(context, memory);
 }
 
-static const char *name(const imp_context *context) {
-    return imp_cpu_kernels(context)->name;
+static const char *name(const imp_context *context, imp_element element) {
+    return imp_cpu_kernels(context, element)->name;
 }
 
-static size_t missing_weights(const imp_context *context, const imp_network *network, int layer, int transpose) {
-    return imp_packed_missing(network, imp_cpu_kernels(context), layer, transpose);
+/* Whose packed weights this convolution reads: none but a bias where Winograd transforms the plain ones. */
+static const imp_kernels *packing_kernels(const imp_context *context, const imp_map_convolution *job) {
+    return imp_cpu_find_winograd(context, job) ? NULL : imp_cpu_kernels(context, job->in.element);
+}
+
+static int needs_packed(const imp_network *network, int layer, int transpose, const imp_kernels *kernels) {
+    return kernels || (!transpose && network->layers[layer].bias >= 0);
+}
+
+static size_t missing_weights(const imp_context *context, const imp_network *network, int layer, int transpose,
+                              const imp_map_convolution *job) {
+    const imp_kernels *kernels = packing_kernels(context, job);
+
+    return needs_packed(network, layer, transpose, kernels) ? imp_packed_missing(network, kernels, layer, transpose)
+                                                            : 0;
 }
 
 static int get_weights(imp_context *context, const imp_network *network, int layer, int transpose,
-                       const float **weights, const float **bias) {
+                       const imp_map_convolution *job, imp_layer_weights *weights) {
+    const imp_layer *of = &network->layers[layer];
+    const imp_kernels *kernels = packing_kernels(context, job);
     imp_packed packed = {0};
-    int status = imp_packed_get(context, network, imp_cpu_kernels(context), layer, transpose, &packed);
+    int status = IMP_OK;
 
-    *weights = packed.weights;
-    *bias = packed.bias;
+    if (needs_packed(network, layer, transpose, kernels))
+        status = imp_packed_get(context, network, kernels, layer, transpose, &packed);
+    *weights = (imp_layer_weights){
+        .packed = kernels ? packed.weights : NULL,
+        .plain = kernels ? NULL : network->parameters[of->weight].data,
+        .plain_channels = network->layers[of->input].channels,
+        .transpose = transpose,
+        .bias = packed.bias,
+    };
     return status;
 }
 
@@ -139,8 +158,8 @@ void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_c
     *convolution = (imp_convolution){
         .in = imp_map_view(&map->in, picture),
         .out = imp_map_view(&map->out, picture),
-        .weights = map->weights,
-        .bias = map->bias,
+        .weights = map->weights.packed,
+        .bias = map->weights.bias,
         .kernel_height = map->kernel,
         .kernel_width = map->kernel,
         .stride = map->stride,
@@ -149,6 +168,7 @@ void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_c
         .accumulate = map->accumulate,
         .relu = map->relu,
     };
+    imp_plain_weights(convolution, map->weights.plain, map->weights.plain_channels, map->weights.transpose);
     if (map->mask) {
         *mask = imp_map_view(map->mask, picture);
         convolution->mask = mask;
@@ -179,7 +199,7 @@ static const char *convolution_name(const imp_context *context, const imp_map_co
 }
 
 void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
-    convolution_job job = {.kernels = imp_cpu_kernels(context), .map = map};
+    convolution_job job = {.kernels = imp_cpu_kernels(context, map->in.element), .map = map};
     const imp_winograd *steps = imp_cpu_find_winograd(context, map);
     int threads = imp_thread_pool_size(context->pool);
     imp_cut cut = {
@@ -223,7 +243,7 @@ static void pool_piece(void *user, const imp_piece *piece) {
 }
 
 static void pool(imp_context *context, const imp_map_pool *map) {
-    pool_job job = {.kernels = imp_cpu_kernels(context), .map = map};
+    pool_job job = {.kernels = imp_cpu_kernels(context, map->in.element), .map = map};
 
     run_evenly(context, &map->out, pool_piece, &job);
 }
@@ -244,7 +264,7 @@ static void pool_backward_piece(void *user, const imp_piece *piece) {
 static void pool_backward(imp_context *context, const imp_map_pool *map, const imp_map *out_gradient,
                           const imp_map *in_gradient, int accumulate, const imp_map *mask) {
     pool_job job = {
-        .kernels = imp_cpu_kernels(context),
+        .kernels = imp_cpu_kernels(context, map->in.element),
         .map = map,
         .out_gradient = out_gradient,
         .in_gradient = in_gradient,
@@ -263,41 +283,25 @@ typedef struct pass_job {
     int accumulate, relu;
 } pass_job;
 
-/* One row of a block, count floats. A NaN stays one through the ReLU, as in the kernels. */
-static void pass_row(const pass_job *job, const float *in, float *out, size_t count) {
-    if (job->relu)
-        for (size_t i = 0; i < count; i++) out[i] = in[i] < 0 ? 0 : in[i];
-    else if (job->accumulate)
-        for (size_t i = 0; i < count; i++) out[i] += in[i];
-    else
-        memcpy(out, in, count * sizeof *out);
-}
-
 static void pass_piece(void *user, const imp_piece *piece) {
     const pass_job *job = user;
-    imp_view in = imp_map_view(job->in, piece->picture), out = imp_map_view(job->out, piece->picture);
-    size_t count = (size_t)out.width * IMP_BLOCK;
+    imp_view in = imp_map_view(job->in, piece->picture), out = imp_map_view(job->out, piece->picture), mask = {0};
 
-    for (int block = piece->block_begin; block < piece->block_end; block++)
-        for (int y = piece->row_begin; y < piece->row_end; y++)
-            pass_row(job, in.at + (size_t)block * in.plane + (size_t)y * in.row,
-                     out.at + (size_t)block * out.plane + (size_t)y * out.row, count);
-    if (job->mask) {
-        imp_view mask = imp_map_view(job->mask, piece->picture);
-
-        job->kernels->apply_mask(&out, &mask, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
-    }
+    if (job->mask) mask = imp_map_view(job->mask, piece->picture);
+    job->kernels->pass(&in, &out, job->accumulate, job->relu, job->mask ? &mask : NULL, piece->block_begin,
+                       piece->block_end, piece->row_begin, piece->row_end);
     if (!job->accumulate) zero_halo(job->out, piece);
 }
 
 static void relu(imp_context *context, const imp_map *in, const imp_map *out) {
-    pass_job job = {.in = in, .out = out, .relu = 1};
+    pass_job job = {.kernels = imp_cpu_kernels(context, in->element), .in = in, .out = out, .relu = 1};
 
     run_evenly(context, out, pass_piece, &job);
 }
 
 static void pass(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask) {
-    pass_job job = {.kernels = imp_cpu_kernels(context), .in = in, .out = out, .mask = mask, .accumulate = accumulate};
+    pass_job job = {
+        .kernels = imp_cpu_kernels(context, in->element), .in = in, .out = out, .mask = mask, .accumulate = accumulate};
 
     run_evenly(context, out, pass_piece, &job);
 }
@@ -323,7 +327,7 @@ static void scaled_difference_piece(void *user, const imp_piece *piece) {
 static void scaled_difference(imp_context *context, float weight, const imp_map *a, const imp_map *b,
                               const imp_map *out, int accumulate, const imp_map *mask) {
     difference_job job = {
-        .kernels = imp_cpu_kernels(context),
+        .kernels = imp_cpu_kernels(context, a->element),
         .weight = weight,
         .a = a,
         .b = b,

@@ -21,7 +21,7 @@ typedef struct imp_cut {
 
 void imp_cut_run(imp_context *context, const imp_cut *cut);
 
-const imp_kernels *imp_cpu_kernels(const imp_context *context);
+const imp_kernels *imp_cpu_kernels(const imp_context *context, imp_element element);
 
 /* The primitives of imp_backend. */
 void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map);
@@ -45,7 +45,7 @@ void imp_cpu_read_map(imp_context *context, const imp_map *map, float *out);
 /* backend_cpu_statistics.c */
 size_t imp_cpu_statistics_scratch(const imp_map *map);
 void imp_cpu_statistics(imp_context *context, const imp_map *map, float *scratch, float *sum, float *second);
-size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, int channels);
+size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, imp_element element, int channels);
 void imp_cpu_statistics_gradient(imp_context *context, const imp_map *map, const float *by_second, const float *by_sum,
                                  float *scratch, const imp_map *gradient, int accumulate, const imp_map *mask);
 double imp_cpu_squared_difference(imp_context *context, const imp_map *a, const imp_map *b);

@@ -1,6 +1,7 @@
 /* The ends of the CPU backend: pixels into the first map, gradients out to pixels, maps out as plain arrays. */
 #include <string.h>
 
+#include "base/half.h"
 #include "graph/backend_cpu.h"
 
 /* Rows that a thread takes at a time. */
@@ -33,52 +34,71 @@ static size_t plane_offset(const imp_view *view, int picture, int channel) {
     return ((size_t)picture * 3 + (size_t)channel) * (size_t)view->height * (size_t)view->width;
 }
 
-/* One row of pixels; at is pixel (y, 0) of the map. */
-static void load_row(const pixel_job *job, const imp_view *view, int picture, int y, float *at) {
+static void put_element(imp_element element, void *to, size_t index, float value) {
+    if (element == IMP_ELEMENT_F32)
+        ((float *)to)[index] = value;
+    else
+        ((uint16_t *)to)[index] = imp_f32_to_bf16(value);
+}
+
+static float get_element(imp_element element, const void *from, size_t index) {
+    return element == IMP_ELEMENT_F32 ? ((const float *)from)[index] : imp_bf16_to_f32(((const uint16_t *)from)[index]);
+}
+
+/* Bytes of a pixel's block. */
+static size_t pixel_bytes(const imp_map *map) {
+    return IMP_BLOCK * imp_element_bytes(map->element);
+}
+
+/* One row of pixels. */
+static void load_row(const pixel_job *job, int picture, int y) {
+    const imp_view *view = &job->map->view;
     const imp_preprocessing *how = job->preprocessing;
     const float *planes[3];
 
     for (int c = 0; c < 3; c++)
         planes[c] = job->in + plane_offset(view, picture, how->order[c]) + (size_t)y * (size_t)view->width;
-    for (size_t x = 0; x < (size_t)view->width; x++) {
-        float *pixel = at + x * IMP_BLOCK;
+    for (int x = 0; x < view->width; x++) {
+        void *pixel = imp_map_pixel(job->map, picture, 0, y, x);
 
-        memset(pixel, 0, IMP_BLOCK * sizeof(float));
-        for (int c = 0; c < 3; c++) pixel[c] = (planes[c][x] - how->mean[c]) * how->scale[c];
+        memset(pixel, 0, pixel_bytes(job->map));
+        for (int c = 0; c < 3; c++)
+            put_element(job->map->element, pixel, (size_t)c, (planes[c][x] - how->mean[c]) * how->scale[c]);
     }
 }
 
 /* The halo left and right of a row: zeros, or its first and last pixel again. */
-static void fill_sides(const pixel_job *job, float *at) {
-    size_t last = (size_t)job->map->view.width - 1;
+static void fill_sides(const pixel_job *job, int picture, int y) {
+    size_t bytes = pixel_bytes(job->map);
+    int last = job->map->view.width - 1;
 
-    for (size_t i = 1; i <= (size_t)job->map->halo; i++) {
-        float *left = at - i * IMP_BLOCK, *right = at + (last + i) * IMP_BLOCK;
+    for (int i = 1; i <= job->map->halo; i++) {
+        void *left = imp_map_pixel(job->map, picture, 0, y, -i),
+             *right = imp_map_pixel(job->map, picture, 0, y, last + i);
 
         if (job->replicate) {
-            memcpy(left, at, IMP_BLOCK * sizeof(float));
-            memcpy(right, at + last * IMP_BLOCK, IMP_BLOCK * sizeof(float));
+            memcpy(left, imp_map_pixel(job->map, picture, 0, y, 0), bytes);
+            memcpy(right, imp_map_pixel(job->map, picture, 0, y, last), bytes);
         } else {
-            memset(left, 0, IMP_BLOCK * sizeof(float));
-            memset(right, 0, IMP_BLOCK * sizeof(float));
+            memset(left, 0, bytes);
+            memset(right, 0, bytes);
         }
     }
 }
 
 static void load_piece(void *user, const imp_piece *piece) {
     const pixel_job *job = user;
-    imp_view view = imp_map_view(job->map, piece->picture);
-    size_t side = (size_t)job->map->halo * IMP_BLOCK, row_bytes = view.row * sizeof(float);
+    int halo = job->map->halo, height = job->map->view.height;
+    size_t row_bytes = job->map->view.row * imp_element_bytes(job->map->element);
 
     for (int y = piece->row_begin; y < piece->row_end; y++) {
-        float *at = view.at + (size_t)y * view.row;
-        int copies = y == 0 ? job->map->halo : 0, below = y == view.height - 1 ? job->map->halo : 0;
+        int above = y == 0 ? halo : 0, below = y == height - 1 ? halo : 0;
 
-        load_row(job, &view, piece->picture, y, at);
-        fill_sides(job, at);
-        for (int i = 1; i <= copies + below; i++) {
-            float *row = at - side; /* with its halo */
-            float *to = i <= copies ? row - (size_t)i * view.row : row + (size_t)(i - copies) * view.row;
+        load_row(job, piece->picture, y);
+        fill_sides(job, piece->picture, y);
+        for (int i = 1; i <= above + below; i++) {
+            const void *row = imp_map_pixel(job->map, piece->picture, 0, y, -halo);
+            void *to = imp_map_pixel(job->map, piece->picture, 0, i <= above ? y - i : y + i - above, -halo);
 
             if (job->replicate)
                 memcpy(to, row, row_bytes);
@@ -121,9 +141,9 @@ static void store_piece(void *user, const imp_piece *piece) {
 
             for (int from_y = first_place(y, halo); from_y <= last_place(y, view.height, halo); from_y++)
                 for (int from_x = first_place(x, halo); from_x <= last_place(x, view.width, halo); from_x++) {
-                    const float *at = view.at + (ptrdiff_t)from_y * (ptrdiff_t)view.row + (ptrdiff_t)from_x * IMP_BLOCK;
+                    const void *at = imp_map_pixel(job->map, piece->picture, 0, from_y, from_x);
 
-                    for (int c = 0; c < 3; c++) sum[c] += at[c];
+                    for (int c = 0; c < 3; c++) sum[c] += get_element(job->map->element, at, (size_t)c);
                 }
             for (int c = 0; c < 3; c++) out[c][x] = sum[c] * how->scale[c];
         }
@@ -142,9 +162,7 @@ void imp_cpu_read_map(imp_context *context, const imp_map *map, float *out) {
 
     (void)context;
     for (int c = 0; c < view->channels; c++)
-        for (int y = 0; y < view->height; y++) {
-            const float *row = view->at + (size_t)(c / IMP_BLOCK) * view->plane + (size_t)y * view->row + c % IMP_BLOCK;
-
-            for (int x = 0; x < view->width; x++) *out++ = row[(size_t)x * IMP_BLOCK];
-        }
+        for (int y = 0; y < view->height; y++)
+            for (int x = 0; x < view->width; x++)
+                *out++ = get_element(map->element, imp_map_pixel(map, 0, c / IMP_BLOCK, y, x), (size_t)(c % IMP_BLOCK));
 }

@@ -99,7 +99,7 @@ static void add_piece(void *user, const imp_piece *piece) {
 
 void imp_cpu_statistics(imp_context *context, const imp_map *map, float *scratch, float *sum, float *second) {
     statistics_job job = {
-        .kernels = imp_cpu_kernels(context),
+        .kernels = imp_cpu_kernels(context, map->element),
         .map = map,
         .scratch = scratch,
         .sum = sum,
@@ -131,24 +131,24 @@ void imp_cpu_statistics(imp_context *context, const imp_map *map, float *scratch
 /* ---- The gradient by statistics, as a convolution with a 1x1 kernel ---------------------------------------------- */
 
 static size_t packed_floats(const imp_kernels *kernels, int channels) {
-    size_t floats = kernels->packed_size(channels, channels, 1, 1);
+    size_t floats = kernels->packed_bytes(channels, channels, 1, 1) / sizeof(float);
 
     return (floats + IMP_BLOCK - 1) / IMP_BLOCK * IMP_BLOCK;
 }
 
-size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, int channels) {
-    return packed_floats(imp_cpu_kernels(context), channels) + padded_channels(channels);
+size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, imp_element element, int channels) {
+    return packed_floats(imp_cpu_kernels(context, element), channels) + padded_channels(channels);
 }
 
 void imp_cpu_statistics_gradient(imp_context *context, const imp_map *map, const float *by_second, const float *by_sum,
                                  float *scratch, const imp_map *gradient, int accumulate, const imp_map *mask) {
-    const imp_kernels *kernels = imp_cpu_kernels(context);
+    const imp_kernels *kernels = imp_cpu_kernels(context, map->element);
     int channels = map->view.channels;
     size_t weights = packed_floats(kernels, channels);
     imp_map_convolution job = {
         .in = *map,
         .out = *gradient,
-        .weights = scratch,
+        .weights.packed = scratch,
         .kernel = 1,
         .stride = 1,
         .accumulate = accumulate,
@@ -163,7 +163,7 @@ void imp_cpu_statistics_gradient(imp_context *context, const imp_map *map, const
     if (by_sum) {
         memset(scratch + weights, 0, padded_channels(channels) * sizeof(float));
         memcpy(scratch + weights, by_sum, (size_t)channels * sizeof(float));
-        job.bias = scratch + weights;
+        job.weights.bias = scratch + weights;
     }
     imp_cpu_convolve(context, &job);
 }
@@ -185,7 +185,7 @@ static void difference_piece(void *user, const imp_piece *piece) {
 }
 
 double imp_cpu_squared_difference(imp_context *context, const imp_map *a, const imp_map *b) {
-    difference_job job = {.kernels = imp_cpu_kernels(context), .a = a, .b = b};
+    difference_job job = {.kernels = imp_cpu_kernels(context, a->element), .a = a, .b = b};
     imp_cut cut = {
         .work = difference_piece,
         .job = &job,

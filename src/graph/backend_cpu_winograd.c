@@ -19,10 +19,10 @@
 /* Least tiles of a unit, as many passes of the kernel as that takes. More would use the weights of a point, once they
    are in the second-level cache, more often; but then the products no longer stay there until they are transformed. */
 #define UNIT_TILES 12
-/* Floats of transformed weights, 10 MB, up to which all outputs' are kept: a share of the third-level cache. */
-#define WEIGHTS_FLOATS (2400 * 1024)
-/* Floats of transformed input, 16 MB, that the second way makes at a time. */
-#define INPUT_FLOATS (4096 * 1024)
+/* Bytes of transformed weights up to which all outputs' are kept: a share of the third-level cache. */
+#define WEIGHTS_BYTES ((size_t)10 << 20)
+/* Bytes of transformed input that the second way makes at a time. */
+#define INPUT_BYTES ((size_t)16 << 20)
 
 /* What transforms cost, in multiplications of the products of matrices; measured on AVX-512 and AVX2. Weights: as much
    as this many tiles more. Input and output: as much as this many more channels on the other side. */
@@ -41,8 +41,8 @@ typedef struct winograd_job {
     int picture_units, units; /* of a picture, of all */
     int units_at_once;        /* whose input is made at a time, [first_unit, last_unit); 0: the first way */
     int first_unit, last_unit;
-    size_t panel, input, products; /* floats of a panel's weights, of a unit's input and products */
-    float *weights_at, *input_at, *products_at;
+    size_t panel, input, products; /* bytes of a panel's weights, of a unit's input and products */
+    char *weights_at, *input_at, *products_at;
 } winograd_job;
 
 static int smaller(int a, int b) {
@@ -67,7 +67,7 @@ static double direct_cost(const imp_map_convolution *map) {
 
 /* Depends on the shape alone, so that the pixels are the same for any number of threads. */
 const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_map_convolution *map) {
-    const imp_winograd *const *steps = imp_cpu_kernels(context)->winograd, *best = NULL;
+    const imp_winograd *const *steps = imp_cpu_kernels(context, map->in.element)->winograd, *best = NULL;
     double lowest = direct_cost(map), pixels = (double)map->out.batch * map->out.view.height * map->out.view.width;
 
     if (map->kernel != 3 || map->stride != 1 || pixels > MANY_PIXELS) return NULL;
@@ -79,7 +79,14 @@ const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_
     return best;
 }
 
-/* Everything but the memory; returns the floats of scratch that it takes. */
+/* Of a buffer of factors, in whole cache lines. */
+static size_t factor_bytes(const imp_winograd *steps, int blocks, int rows) {
+    size_t bytes = imp_winograd_size(steps, blocks, rows) * steps->factor_bytes;
+
+    return (bytes + IMP_ALIGNMENT - 1) / IMP_ALIGNMENT * IMP_ALIGNMENT;
+}
+
+/* Everything but the memory; returns the bytes of scratch that it takes. */
 static size_t lay_out(const imp_context *context, const imp_map_convolution *map, const imp_winograd *steps,
                       winograd_job *job) {
     const imp_view *in = &map->in.view, *out = &map->out.view;
@@ -94,16 +101,16 @@ static size_t lay_out(const imp_context *context, const imp_map_convolution *map
         .tiles = imp_winograd_tiles(out->height, steps->outputs) * imp_winograd_tiles(out->width, steps->outputs),
     };
     job->panels = (job->out_blocks + PANEL_BLOCKS - 1) / PANEL_BLOCKS;
-    job->panel = imp_winograd_floats(steps, smaller(PANEL_BLOCKS, job->out_blocks), in->channels);
+    job->panel = factor_bytes(steps, smaller(PANEL_BLOCKS, job->out_blocks), imp_winograd_rows(in->channels));
     all_weights = job->panel * (size_t)job->panels;
-    job->units_at_once = all_weights > WEIGHTS_FLOATS && job->panels >= 2 * threads;
+    job->units_at_once = all_weights > WEIGHTS_BYTES && job->panels >= 2 * threads;
     job->unit_tiles = smaller((UNIT_TILES + steps->tiles - 1) / steps->tiles * steps->tiles, job->tiles);
     job->picture_units = (job->tiles + job->unit_tiles - 1) / job->unit_tiles;
     job->units = job->picture_units * map->out.batch;
-    job->input = imp_winograd_floats(steps, job->in_blocks, job->unit_tiles);
-    job->products = imp_winograd_floats(steps, PANEL_BLOCKS, job->unit_tiles);
+    job->input = factor_bytes(steps, job->in_blocks, job->unit_tiles);
+    job->products = imp_winograd_size(steps, PANEL_BLOCKS, job->unit_tiles) * sizeof(float);
     if (!job->units_at_once) return all_weights + (size_t)threads * (job->input + job->products);
-    whole = (int)(INPUT_FLOATS / job->input);
+    whole = (int)(INPUT_BYTES / job->input);
     job->units_at_once = smaller(whole < 1 ? 1 : whole, job->units);
     return (size_t)job->units_at_once * job->input + (size_t)threads * (job->panel + job->products);
 }
@@ -112,7 +119,7 @@ size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_con
     const imp_winograd *steps = imp_cpu_find_winograd(context, map);
     winograd_job job;
 
-    return steps ? lay_out(context, map, steps, &job) : 0;
+    return steps ? (lay_out(context, map, steps, &job) + sizeof(float) - 1) / sizeof(float) : 0;
 }
 
 /* A unit as the kernels see it. */
@@ -149,8 +156,8 @@ static void transform_panels(void *user, int64_t begin, int64_t end, int thread)
 
 static void convolve_units(void *user, int64_t begin, int64_t end, int thread) {
     const winograd_job *job = user;
-    float *input = job->input_at + (size_t)thread * job->input;
-    float *products = job->products_at + (size_t)thread * job->products;
+    char *input = job->input_at + (size_t)thread * job->input;
+    float *products = (float *)(job->products_at + (size_t)thread * job->products);
 
     for (int index = (int)begin; index < (int)end; index++) {
         winograd_unit unit;
@@ -181,8 +188,8 @@ static void transform_block(void *user, int64_t begin, int64_t end, int thread) 
 
 static void convolve_panels(void *user, int64_t begin, int64_t end, int thread) {
     const winograd_job *job = user;
-    float *weights = job->weights_at + (size_t)thread * job->panel;
-    float *products = job->products_at + (size_t)thread * job->products;
+    char *weights = job->weights_at + (size_t)thread * job->panel;
+    float *products = (float *)(job->products_at + (size_t)thread * job->products);
 
     for (int panel = (int)begin; panel < (int)end; panel++)
         for (int index = job->first_unit; index < job->last_unit; index++) {
@@ -204,7 +211,7 @@ void imp_cpu_winograd(imp_context *context, const imp_map_convolution *map, cons
     size_t threads = (size_t)imp_thread_pool_size(context->pool);
 
     lay_out(context, map, steps, &job);
-    job.products_at = map->scratch;
+    job.products_at = (char *)map->scratch;
     job.weights_at = job.products_at + threads * job.products;
     if (!job.units_at_once) {
         job.input_at = job.weights_at + (size_t)job.panels * job.panel;

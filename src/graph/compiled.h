@@ -52,7 +52,7 @@ typedef struct imp_node {
 
     imp_map value, gradient;
     imp_region regions[IMP_REGION_KINDS];
-    const float *weights, *bias, *backward_weights;
+    imp_layer_weights weights[2]; /* forward and backward */
 
     /* Within a backward pass: contributions to the gradient that are still to come, and whether one was written. */
     int pending, written;

@@ -134,7 +134,9 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
 static int lay_out_map(imp_plan *plan, const imp_node *node, imp_map *map, int halo) {
     const imp_view shape = map->view;
 
-    if (imp_map_layout(map, plan->options.batch, shape.channels, shape.height, shape.width, halo)) return IMP_OK;
+    if (imp_map_layout(map, plan->options.element, plan->options.batch, shape.channels, shape.height, shape.width,
+                       halo))
+        return IMP_OK;
     return imp_fail(plan->context, IMP_ERR_MEMORY, "out of memory: the map of layer %s is larger than any memory",
                     plan->network->layers[node->layer].name);
 }

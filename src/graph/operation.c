@@ -78,12 +78,14 @@ static double convolution_operations(const imp_layer *layer, const imp_view *in,
 }
 
 static int convolution_prepare(imp_plan *plan, imp_node *node) {
-    const imp_backend *backend = plan->backend;
-    const float *none;
-    int status = backend->weights(plan->context, plan->network, node->layer, 0, &node->weights, &node->bias);
+    int status = IMP_OK;
 
-    if (status == IMP_OK && plan->options.backward)
-        status = backend->weights(plan->context, plan->network, node->layer, 1, &node->backward_weights, &none);
+    for (int backward = 0; backward <= (plan->options.backward != 0) && status == IMP_OK; backward++) {
+        imp_map_convolution job = backward ? imp_convolution_backward_job(plan, node) : imp_convolution_job(plan, node);
+
+        status =
+            plan->backend->weights(plan->context, plan->network, node->layer, backward, &job, &node->weights[backward]);
+    }
     return status;
 }
 
@@ -93,8 +95,7 @@ imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *no
     return (imp_map_convolution){
         .in = plan->nodes[node->input].value,
         .out = node->value,
-        .weights = node->weights,
-        .bias = node->bias,
+        .weights = node->weights[0],
         .kernel = layer->kernel,
         .stride = layer->stride,
         .pad = layer->padding,
@@ -109,7 +110,7 @@ imp_map_convolution imp_convolution_backward_job(const imp_plan *plan, const imp
     return (imp_map_convolution){
         .in = node->gradient,
         .out = wanted_halo(plan, node) ? imp_map_extended(gradient) : *gradient,
-        .weights = node->backward_weights,
+        .weights = node->weights[1],
         .kernel = plan->network->layers[node->layer].kernel,
         .stride = 1,
         .pad = backward_pad(plan, node),

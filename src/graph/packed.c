@@ -29,12 +29,12 @@ static struct imp_packed_weights *find(const imp_network *network, const imp_ker
     return entry;
 }
 
-/* Floats of the weights, a multiple of a block so that the bias behind them is aligned; 0 when that overflows. */
-static size_t weight_floats(const imp_network *network, const imp_kernels *kernels, const imp_layer *layer) {
+/* Bytes of the weights, rounded up so that the bias behind them is aligned. */
+static size_t weight_bytes(const imp_network *network, const imp_kernels *kernels, const imp_layer *layer) {
     int in_channels = network->layers[layer->input].channels;
-    size_t floats = kernels->packed_size(layer->channels, in_channels, layer->kernel, layer->kernel);
+    size_t bytes = kernels ? kernels->packed_bytes(layer->channels, in_channels, layer->kernel, layer->kernel) : 0;
 
-    return (floats + IMP_BLOCK - 1) / IMP_BLOCK * IMP_BLOCK;
+    return (bytes + IMP_ALIGNMENT - 1) / IMP_ALIGNMENT * IMP_ALIGNMENT;
 }
 
 static size_t bias_floats(const imp_layer *layer, int transpose) {
@@ -44,7 +44,7 @@ static size_t bias_floats(const imp_layer *layer, int transpose) {
 static size_t entry_bytes(const imp_network *network, const imp_kernels *kernels, int index, int transpose) {
     const imp_layer *layer = &network->layers[index];
 
-    return HEAD_BYTES + (weight_floats(network, kernels, layer) + bias_floats(layer, transpose)) * sizeof(float);
+    return HEAD_BYTES + weight_bytes(network, kernels, layer) + bias_floats(layer, transpose) * sizeof(float);
 }
 
 size_t imp_packed_missing(const imp_network *network, const imp_kernels *kernels, int layer, int transpose) {
@@ -62,16 +62,18 @@ static struct imp_packed_weights *make(const imp_network *network, const imp_ker
     size_t bytes = entry_bytes(network, kernels, index, transpose);
     size_t biases = bias_floats(layer, transpose);
     struct imp_packed_weights *entry = imp_allocator_take(&network->allocator, bytes);
-    float *weights, *bias;
+    char *weights;
+    float *bias;
 
     if (!entry) return NULL;
-    weights = (float *)((char *)entry + HEAD_BYTES);
-    kernels->pack_weights(network->parameters[layer->weight].data, layer->channels,
-                          network->layers[layer->input].channels, layer->kernel, layer->kernel, transpose, weights);
+    weights = (char *)entry + HEAD_BYTES;
+    if (kernels)
+        kernels->pack_weights(network->parameters[layer->weight].data, layer->channels,
+                              network->layers[layer->input].channels, layer->kernel, layer->kernel, transpose, weights);
     *entry = (struct imp_packed_weights){.kernels = kernels, .layer = index, .transpose = transpose};
     entry->packed.weights = weights;
     if (biases) {
-        bias = weights + weight_floats(network, kernels, layer);
+        bias = (float *)(weights + weight_bytes(network, kernels, layer));
         memset(bias, 0, biases * sizeof(float));
         memcpy(bias, network->parameters[layer->bias].data, (size_t)layer->channels * sizeof(float));
         entry->packed.bias = bias;

@@ -51,8 +51,12 @@ static uint64_t missing_weights(const imp_plan *plan) {
         const imp_node *node = &plan->nodes[i];
 
         if (!node->operation->prepare) continue;
-        for (int transpose = 0; transpose <= (plan->options.backward != 0); transpose++)
-            bytes += plan->backend->missing_weights(plan->context, plan->network, node->layer, transpose);
+        for (int backward = 0; backward <= (plan->options.backward != 0); backward++) {
+            imp_map_convolution job =
+                backward ? imp_convolution_backward_job(plan, node) : imp_convolution_job(plan, node);
+
+            bytes += plan->backend->missing_weights(plan->context, plan->network, node->layer, backward, &job);
+        }
     }
     return bytes;
 }
@@ -79,7 +83,7 @@ static uint64_t target_bytes(const imp_plan *plan) {
 
         if (!(plan->taps[i].use & IMP_TAP_MAP)) continue;
         /* Cannot overflow: the same map with its halo did not. */
-        imp_map_layout(&bare, map->batch, map->view.channels, map->view.height, map->view.width, 0);
+        imp_map_layout(&bare, map->element, map->batch, map->view.channels, map->view.height, map->view.width, 0);
         bytes += sizeof(imp_map_target) + imp_map_floats(&bare) * sizeof(float);
     }
     return bytes;
@@ -110,7 +114,7 @@ static void name_convolution(imp_plan *plan, imp_node *node, const char *table) 
 /* How --verbose names what runs for a node. */
 static void name_kernels(imp_plan *plan, imp_node *node) {
     const imp_layer *layer = &plan->network->layers[node->layer];
-    const char *table = plan->backend->name(plan->context);
+    const char *table = plan->backend->name(plan->context, plan->options.element);
     char *forward = node->work[IMP_WORK_FORWARD].kernel, *backward = node->work[IMP_WORK_BACKWARD].kernel;
 
     if (layer->kind == IMP_OPERATION_CONVOLUTION) {
@@ -235,7 +239,7 @@ int imp_plan_copy_map(imp_plan *plan, int tap, imp_map_target **target) {
     if (!made) return IMP_ERR_MEMORY;
     made->backend = plan->backend;
     /* Cannot overflow: the same map with its halo did not. */
-    imp_map_layout(&made->map, map->batch, map->view.channels, map->view.height, map->view.width, 0);
+    imp_map_layout(&made->map, map->element, map->batch, map->view.channels, map->view.height, map->view.width, 0);
     made->memory = plan->backend->allocate(plan->context, imp_map_floats(&made->map) * sizeof(float));
     if (!made->memory) {
         imp_release(plan->context, made);

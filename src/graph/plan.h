@@ -33,6 +33,7 @@ typedef struct imp_plan_options {
     imp_pool_kind pooling;
     float average_scale;       /* multiplies averages (2 keeps the scale of activations); 1 is plain */
     imp_padding first_padding; /* of layers that read the input; all others pad with zero */
+    imp_element element;       /* of all maps and their gradients; bf16 is half the memory */
     int backward;              /* 0: activations are freed as soon as nothing needs them */
 } imp_plan_options;
 

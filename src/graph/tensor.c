@@ -5,31 +5,45 @@
 
 #include "base/memory.h"
 
-int imp_map_layout(imp_map *map, int batch, int channels, int height, int width, int halo) {
-    size_t floats;
+int imp_map_layout(imp_map *map, imp_element element, int batch, int channels, int height, int width, int halo) {
+    size_t elements;
 
-    *map = (imp_map){.batch = batch, .halo = halo};
+    *map = (imp_map){.batch = batch, .halo = halo, .element = element};
     map->view.channels = channels;
     map->view.height = height;
     map->view.width = width;
     return imp_multiply((size_t)width + 2 * (size_t)halo, IMP_BLOCK, &map->view.row) &&
            imp_multiply(map->view.row, (size_t)height + 2 * (size_t)halo, &map->view.plane) &&
            imp_multiply(map->view.plane, (size_t)imp_blocks(channels), &map->picture) &&
-           imp_multiply(map->picture, (size_t)batch, &floats) && floats <= SIZE_MAX / sizeof(float);
+           imp_multiply(map->picture, (size_t)batch, &elements) && elements <= SIZE_MAX / sizeof(float);
 }
 
 size_t imp_map_floats(const imp_map *map) {
-    return map->picture * (size_t)map->batch;
+    size_t bytes = map->picture * (size_t)map->batch * imp_element_bytes(map->element);
+
+    return (bytes + sizeof(float) - 1) / sizeof(float);
+}
+
+/* Elements from the first of the memory to pixel (0, 0), which the halo's rows and pixels come before. */
+static size_t halo_elements(const imp_map *map) {
+    return (size_t)map->halo * (map->view.row + IMP_BLOCK);
 }
 
 void imp_map_place(imp_map *map, float *memory) {
-    map->view.at = memory + (size_t)map->halo * (map->view.row + IMP_BLOCK);
+    map->view.at = (char *)memory + halo_elements(map) * imp_element_bytes(map->element);
+}
+
+void *imp_map_pixel(const imp_map *map, int picture, int block, int y, int x) {
+    ptrdiff_t elements = (ptrdiff_t)picture * (ptrdiff_t)map->picture + (ptrdiff_t)block * (ptrdiff_t)map->view.plane +
+                         (ptrdiff_t)y * (ptrdiff_t)map->view.row + (ptrdiff_t)x * IMP_BLOCK;
+
+    return (char *)map->view.at + elements * (ptrdiff_t)imp_element_bytes(map->element);
 }
 
 imp_view imp_map_view(const imp_map *map, int picture) {
     imp_view view = map->view;
 
-    view.at += map->picture * (size_t)picture;
+    if (view.at) view.at = imp_map_pixel(map, picture, 0, 0, 0);
     return view;
 }
 
@@ -44,7 +58,7 @@ imp_map imp_map_picture(const imp_map *map, int picture) {
 imp_map imp_map_extended(const imp_map *map) {
     imp_map whole = *map;
 
-    if (whole.view.at) whole.view.at -= (size_t)map->halo * (map->view.row + IMP_BLOCK);
+    if (whole.view.at) whole.view.at = imp_map_pixel(map, 0, 0, -map->halo, -map->halo);
     whole.view.height += 2 * map->halo;
     whole.view.width += 2 * map->halo;
     whole.halo = 0;
@@ -52,6 +66,6 @@ imp_map imp_map_extended(const imp_map *map) {
 }
 
 int imp_map_same_shape(const imp_map *a, const imp_map *b) {
-    return a->batch == b->batch && a->view.channels == b->view.channels && a->view.height == b->view.height &&
-           a->view.width == b->view.width;
+    return a->element == b->element && a->batch == b->batch && a->view.channels == b->view.channels &&
+           a->view.height == b->view.height && a->view.width == b->view.width;
 }

@@ -7,15 +7,19 @@
 /* [batch, channels, height, width], blocked, each plane with a halo on its four sides. */
 typedef struct imp_map {
     imp_view view;  /* of the first picture; view.at is NULL until memory is given */
-    size_t picture; /* floats from one picture to the next */
+    size_t picture; /* elements from one picture to the next */
     int batch, halo;
+    imp_element element;
 } imp_map;
 
 /* Fills in shape and strides, without memory; 0 when the size overflows size_t. */
-int imp_map_layout(imp_map *map, int batch, int channels, int height, int width, int halo);
+int imp_map_layout(imp_map *map, imp_element element, int batch, int channels, int height, int width, int halo);
 
-/* Floats of all pictures with their halos. */
+/* Memory of all pictures with their halos, in floats. */
 size_t imp_map_floats(const imp_map *map);
+
+/* Channel 0 of a block's pixel; y and x may be inside the halo. */
+void *imp_map_pixel(const imp_map *map, int picture, int block, int y, int x);
 
 /* Gives the map its memory of imp_map_floats floats. */
 void imp_map_place(imp_map *map, float *memory);
@@ -27,6 +31,6 @@ imp_map imp_map_picture(const imp_map *map, int picture);
 /* The same memory seen with its halo as a part of the area, and without a halo around that. */
 imp_map imp_map_extended(const imp_map *map);
 
-int imp_map_same_shape(const imp_map *a, const imp_map *b); /* halos may differ */
+int imp_map_same_shape(const imp_map *a, const imp_map *b); /* and element; halos may differ */
 
 #endif

@@ -1,4 +1,5 @@
-/* The table of hot loops. Each has a plain C reference; faster versions override entries by what the CPU can do.
+/* The table of hot loops. Each has a plain C reference; faster versions override entries by what the CPU can do. There is
+ * one table for each type of the elements of feature maps: f32, or bf16 in half the memory.
  *
  * Feature maps are in the blocked layout: channels in blocks of 16 (64 bytes of f32), each block a plane of (height +
  * 2 halo) rows of (width + 2 halo) pixels of 16 channels. Channels past the last are zero, always. The halo is filled
@@ -21,9 +22,16 @@
 
 #define IMP_BLOCK 16 /* channels of a block */
 
-/* One picture's feature map; strides in floats. */
+/* What a feature map consists of. bf16 is the upper half of an f32: its range, and 8 bits of precision. */
+typedef enum imp_element { IMP_ELEMENT_F32, IMP_ELEMENT_BF16 } imp_element;
+
+static inline size_t imp_element_bytes(imp_element element) {
+    return element == IMP_ELEMENT_F32 ? 4 : 2;
+}
+
+/* One picture's feature map; strides in elements. */
 typedef struct imp_view {
-    float *at; /* channel 0 of pixel (0, 0): inside the halo */
+    void *at; /* channel 0 of pixel (0, 0): inside the halo */
     size_t plane, row;
     int channels, height, width; /* channels: the real ones; blocks = ceil(channels / 16) */
 } imp_view;
@@ -37,7 +45,9 @@ static inline int imp_blocks(int channels) {
    epilogue: add what is in out (accumulate), then ReLU (relu), then keep only where mask > 0 (mask: zero elsewhere). */
 typedef struct imp_convolution {
     imp_view in, out;
-    const float *weights;                                  /* packed by pack_weights */
+    const void *weights; /* packed by pack_weights; NULL for Winograd */
+    const float *plain;  /* as they are, for Winograd: imp_plain_weights */
+    int plain_out, plain_in, turned;
     const float *bias;                                     /* imp_blocks(out.channels) * 16 floats, or NULL */
     int kernel_height, kernel_width, stride, pad_y, pad_x; /* the halo of in covers the padding */
     int accumulate, relu;
@@ -50,25 +60,31 @@ typedef struct imp_convolution {
    A pixel's value never depends on the cut. A NaN or an infinity of the input spreads over the tiles that it touches. */
 typedef struct imp_winograd {
     int outputs;
-    int tiles; /* that a pass takes at once: hand out whole multiples */
-    /* From the job's packed weights, of output blocks [block_begin, block_end). */
-    void (*transform_weights)(const imp_convolution *job, int block_begin, int block_end, float *weights);
+    int tiles;           /* that a pass takes at once: hand out whole multiples */
+    size_t factor_bytes; /* of what is multiplied: 4 for f32, 2 for bf16; products are f32 */
+    /* From the job's plain weights, of output blocks [block_begin, block_end). */
+    void (*transform_weights)(const imp_convolution *job, int block_begin, int block_end, void *weights);
     /* Of input blocks [block_begin, block_end), into their place among all input blocks. */
     void (*transform_input)(const imp_convolution *job, int block_begin, int block_end, int tile_begin, int tile_end,
-                            float *input);
+                            void *input);
     /* Multiplies both, transforms to the outputs and writes them with the job's epilogue. products is scratch. */
     void (*multiply)(const imp_convolution *job, int block_begin, int block_end, int tile_begin, int tile_end,
-                     const float *weights, const float *input, float *products);
+                     const void *weights, const void *input, float *products);
 } imp_winograd;
 
-/* Floats from one point to the next in a buffer of blocks of rows (channels or tiles) x 16: 64 bytes more than those,
-   or else the points of a tile fall on the same few lines of a cache. */
+/* Factors or products from one point to the next in a buffer of blocks of rows (channels or tiles) x 16: a cache line or
+   two more than those, or else the points of a tile fall on the same few lines of a cache. Rows of weights come in
+   pairs, as bf16 factors are multiplied. */
 static inline size_t imp_winograd_stride(int blocks, int rows) {
-    return ((size_t)blocks * (size_t)rows + 1) * IMP_BLOCK;
+    return ((size_t)blocks * (size_t)rows + 2) * IMP_BLOCK;
+}
+static inline int imp_winograd_rows(int channels) {
+    return (channels + 1) / 2 * 2;
 }
 
-/* weights: (output blocks, input channels); input: (input blocks, tiles); products: (output blocks, tiles). */
-static inline size_t imp_winograd_floats(const imp_winograd *steps, int blocks, int rows) {
+/* Elements of a buffer. Weights: (output blocks, imp_winograd_rows(input channels)), input: (input blocks, tiles), both
+   factors; products: (output blocks, tiles), floats. */
+static inline size_t imp_winograd_size(const imp_winograd *steps, int blocks, int rows) {
     return (size_t)((steps->outputs + 2) * (steps->outputs + 2)) * imp_winograd_stride(blocks, rows);
 }
 
@@ -80,14 +96,15 @@ static inline int imp_winograd_tiles(int size, int outputs) {
 typedef enum imp_pool_kind { IMP_POOL_MAX, IMP_POOL_AVERAGE } imp_pool_kind;
 
 typedef struct imp_kernels {
-    const char *name; /* "avx512", "avx2", "c" */
+    const char *name;    /* "avx512", "avx2", "c" ... */
+    imp_element element; /* of every view that it is given */
 
-    /* Floats that packed weights take (enough for either direction), and the packing of weights[out][in][kh][kw].
+    /* Bytes that packed weights take (enough for either direction), and the packing of weights[out][in][kh][kw].
        With transpose the packed ones are those of backward-data at stride 1: in and out swapped, the kernel turned by
-       180 degrees; its padding is kernel - 1 - pad. All tables pack alike. */
-    size_t (*packed_size)(int out_channels, int in_channels, int kernel_height, int kernel_width);
+       180 degrees; its padding is kernel - 1 - pad. */
+    size_t (*packed_bytes)(int out_channels, int in_channels, int kernel_height, int kernel_width);
     void (*pack_weights)(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
-                         int transpose, float *packed);
+                         int transpose, void *packed);
 
     /* Writes output blocks [block_begin, block_end) of output rows [row_begin, row_end). */
     void (*convolve)(const imp_convolution *job, int block_begin, int block_end, int row_begin, int row_end);
@@ -129,9 +146,10 @@ typedef struct imp_kernels {
     void (*scaled_difference)(float weight, const imp_view *a, const imp_view *b, const imp_view *out, int accumulate,
                               const imp_view *mask, int block_begin, int block_end, int row_begin, int row_end);
 
-    /* out times (mask > 0). */
-    void (*apply_mask)(const imp_view *out, const imp_view *mask, int block_begin, int block_end, int row_begin,
-                       int row_end);
+    /* out (=, or += with accumulate) in, through a ReLU (relu), then times (mask > 0) where mask is given. out and in
+       may be the same. */
+    void (*pass)(const imp_view *in, const imp_view *out, int accumulate, int relu, const imp_view *mask,
+                 int block_begin, int block_end, int row_begin, int row_end);
 
     /* Row-major C[m x n] = alpha * A[m x k] * B[k x n] + beta * C, rows [row_begin, row_end) of C, leading dimensions
        in floats; packed inside in scratch of gemm_scratch(n, k) floats that the calling thread owns. beta = 0 never
@@ -142,6 +160,14 @@ typedef struct imp_kernels {
 } imp_kernels;
 
 /* The best table for these imp_cpu_feature bits (base/cpu.h); one of a few constant tables, never NULL. */
-const imp_kernels *imp_kernels_get(unsigned cpu_features);
+const imp_kernels *imp_kernels_get(unsigned cpu_features, imp_element element);
+
+/* Points the job to the weights[out][in][3][3] that Winograd transforms; transpose as in pack_weights. */
+static inline void imp_plain_weights(imp_convolution *job, const float *weights, int in_channels, int transpose) {
+    job->plain = weights;
+    job->plain_out = transpose ? 9 : 9 * in_channels;
+    job->plain_in = transpose ? 9 * in_channels : 9;
+    job->turned = transpose;
+}
 
 #endif

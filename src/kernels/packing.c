@@ -1,44 +1,85 @@
-/* Re-lays a convolution's weights into the order in which every kernel reads them. */
+/* Re-lays a convolution's weights into the order in which kernels read them. */
 #include <string.h>
 
+#include "base/half.h"
 #include "kernels/tables.h"
 
-static size_t direction_size(int out_channels, int in_channels, int kernel_height, int kernel_width) {
-    return (size_t)imp_blocks(out_channels) * IMP_BLOCK * (size_t)in_channels * (size_t)kernel_height *
-           (size_t)kernel_width;
+/* Weights of one output block: input channels in whole groups of `together` x taps x 16. */
+static size_t block_size(int in_channels, int taps, int together) {
+    return (size_t)((in_channels + together - 1) / together * together) * (size_t)taps * IMP_BLOCK;
 }
 
-size_t imp_packed_size(int out_channels, int in_channels, int kernel_height, int kernel_width) {
-    size_t forward = direction_size(out_channels, in_channels, kernel_height, kernel_width);
-    size_t backward = direction_size(in_channels, out_channels, kernel_height, kernel_width);
+static size_t packed_size(int out_channels, int in_channels, int taps, int together) {
+    size_t forward = (size_t)imp_blocks(out_channels) * block_size(in_channels, taps, together);
+    size_t backward = (size_t)imp_blocks(in_channels) * block_size(out_channels, taps, together);
     return forward > backward ? forward : backward;
 }
 
-/* weights[out][in][kh][kw], or with transpose those of the convolution that goes back: in and out swapped,
- * the taps reversed. */
+size_t imp_packed_bytes(int out_channels, int in_channels, int kernel_height, int kernel_width) {
+    return packed_size(out_channels, in_channels, kernel_height * kernel_width, 1) * sizeof(float);
+}
+
+size_t imp_packed_bytes_bf16(int out_channels, int in_channels, int kernel_height, int kernel_width) {
+    return packed_size(out_channels, in_channels, kernel_height * kernel_width, 2) * sizeof(uint16_t);
+}
+
+/* weights[out][in][taps] as one direction sees them: with transpose in and out are swapped, the taps reversed. */
+typedef struct direction {
+    const float *weights;
+    size_t to_stride, from_stride, taps;
+    int to_channels, from_channels, transpose;
+} direction;
+
+static direction find_direction(const float *weights, int out_channels, int in_channels, size_t taps, int transpose) {
+    return (direction){
+        .weights = weights,
+        .to_stride = transpose ? taps : taps * (size_t)in_channels,
+        .from_stride = transpose ? taps * (size_t)in_channels : taps,
+        .taps = taps,
+        .to_channels = transpose ? in_channels : out_channels,
+        .from_channels = transpose ? out_channels : in_channels,
+        .transpose = transpose,
+    };
+}
+
+/* From one input channel to the 16 outputs of a block, zero past the last of either. */
+static void take_row(const direction *way, int to_block, int from, size_t tap, float row[IMP_BLOCK]) {
+    int lanes = from < way->from_channels ? imp_block_channels(way->to_channels, to_block) : 0;
+    size_t source_tap = way->transpose ? way->taps - 1 - tap : tap;
+    memset(row, 0, IMP_BLOCK * sizeof *row);
+    for (int lane = 0; lane < lanes; lane++) {
+        size_t to = (size_t)to_block * IMP_BLOCK + (size_t)lane;
+        row[lane] = way->weights[to * way->to_stride + (size_t)from * way->from_stride + source_tap];
+    }
+}
+
 void imp_pack_weights(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
-                      int transpose, float *packed) {
-    size_t taps = (size_t)kernel_height * (size_t)kernel_width;
-    int to_channels = transpose ? in_channels : out_channels;
-    int from_channels = transpose ? out_channels : in_channels;
-    size_t to_stride = transpose ? taps : taps * (size_t)in_channels;
-    size_t from_stride = transpose ? taps * (size_t)in_channels : taps;
+                      int transpose, void *packed) {
+    direction way =
+        find_direction(weights, out_channels, in_channels, (size_t)(kernel_height * kernel_width), transpose);
     float *at = packed;
-    for (int to_block = 0; to_block < imp_blocks(to_channels); to_block++) {
-        int lanes = imp_block_channels(to_channels, to_block);
-        for (int from_block = 0; from_block < imp_blocks(from_channels); from_block++) {
-            int depth = imp_block_channels(from_channels, from_block);
-            for (size_t tap = 0; tap < taps; tap++) {
-                size_t source_tap = transpose ? taps - 1 - tap : tap;
-                for (int c = 0; c < depth; c++, at += IMP_BLOCK) {
-                    size_t from = (size_t)from_block * IMP_BLOCK + (size_t)c;
-                    memset(at, 0, IMP_BLOCK * sizeof *at);
-                    for (int lane = 0; lane < lanes; lane++) {
-                        size_t to = (size_t)to_block * IMP_BLOCK + (size_t)lane;
-                        at[lane] = weights[to * to_stride + from * from_stride + source_tap];
+    for (int to_block = 0; to_block < imp_blocks(way.to_channels); to_block++)
+        for (int from = 0; from < way.from_channels; from += IMP_BLOCK)
+            for (size_t tap = 0; tap < way.taps; tap++)
+                for (int c = from; c < from + IMP_BLOCK && c < way.from_channels; c++, at += IMP_BLOCK)
+                    take_row(&way, to_block, c, tap, at);
+}
+
+void imp_pack_weights_bf16(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
+                           int transpose, void *packed) {
+    direction way =
+        find_direction(weights, out_channels, in_channels, (size_t)(kernel_height * kernel_width), transpose);
+    uint16_t *at = packed;
+    for (int to_block = 0; to_block < imp_blocks(way.to_channels); to_block++)
+        for (int from = 0; from < way.from_channels; from += IMP_BLOCK)
+            for (size_t tap = 0; tap < way.taps; tap++)
+                for (int c = from; c < from + IMP_BLOCK && c < way.from_channels; c += 2) {
+                    float even[IMP_BLOCK], odd[IMP_BLOCK];
+                    take_row(&way, to_block, c, tap, even);
+                    take_row(&way, to_block, c + 1, tap, odd);
+                    for (int lane = 0; lane < IMP_BLOCK; lane++) {
+                        *at++ = imp_f32_to_bf16(even[lane]);
+                        *at++ = imp_f32_to_bf16(odd[lane]);
                     }
                 }
-            }
-        }
-    }
 }

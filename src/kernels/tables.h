@@ -4,16 +4,24 @@
 
 #include "kernels/kernels.h"
 
-extern const imp_kernels imp_kernels_c;
+/* Of f32 maps; of bf16 maps, multiplied in f32 (half) or in bf16. */
+extern const imp_kernels imp_kernels_c, imp_kernels_c_half;
 #ifdef __x86_64__
-extern const imp_kernels imp_kernels_avx2, imp_kernels_avx512;
+extern const imp_kernels imp_kernels_avx2, imp_kernels_avx2_half;
+extern const imp_kernels imp_kernels_avx512, imp_kernels_avx512_half, imp_kernels_avx512_bf16;
 #endif
 
 /* Packed weights are [output block][input block][ky][kx][input channel of the block][16 output channels]; an
    input block has its real channels only, an output block always 16, the ones past the last zero. */
-size_t imp_packed_size(int out_channels, int in_channels, int kernel_height, int kernel_width);
+size_t imp_packed_bytes(int out_channels, int in_channels, int kernel_height, int kernel_width);
 void imp_pack_weights(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
-                      int transpose, float *packed);
+                      int transpose, void *packed);
+
+/* The same in bf16, [.. kx][pair of input channels][16 output channels][2]: an input block has its real channels in whole
+   pairs, the one past an odd last zero. */
+size_t imp_packed_bytes_bf16(int out_channels, int in_channels, int kernel_height, int kernel_width);
+void imp_pack_weights_bf16(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
+                           int transpose, void *packed);
 
 /* Real channels of a block. */
 static inline int imp_block_channels(int channels, int block) {
@@ -21,17 +29,9 @@ static inline int imp_block_channels(int channels, int block) {
     return left < IMP_BLOCK ? left : IMP_BLOCK;
 }
 
-/* Where the packed weights of an output block begin: blocks before it have input channels x kernel taps rows
- * of 16. */
-static inline const float *imp_block_weights(const imp_convolution *job, int block) {
-    size_t taps = (size_t)job->kernel_height * (size_t)job->kernel_width;
-    return job->weights + (size_t)block * (size_t)job->in.channels * taps * IMP_BLOCK;
-}
-
-/* Channel 0 of a block's pixel; y and x may be inside the halo. */
-static inline float *imp_pixel(const imp_view *view, int block, int y, int x) {
-    return view->at + (ptrdiff_t)block * (ptrdiff_t)view->plane + (ptrdiff_t)y * (ptrdiff_t)view->row +
-           (ptrdiff_t)x * IMP_BLOCK;
+/* Elements from a view's first to channel 0 of a block's pixel; y and x may be inside the halo. */
+static inline ptrdiff_t imp_pixel_offset(const imp_view *view, int block, int y, int x) {
+    return (ptrdiff_t)block * (ptrdiff_t)view->plane + (ptrdiff_t)y * (ptrdiff_t)view->row + (ptrdiff_t)x * IMP_BLOCK;
 }
 
 /* Statistics are summed in float over runs of at most this many pixels, and the runs then added: the error of

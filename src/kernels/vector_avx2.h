@@ -3,14 +3,12 @@
 #define IMP_KERNELS_VECTOR_H
 
 #include <immintrin.h>
+#include <stdint.h>
 
 #define LANES 8
 /* 6 pixels x 1 block of 2 vectors: 12 sums, 2 weights and a pixel of the 16 registers. */
 #define TILE_PIXELS 6
 #define TILE_BLOCKS 1
-#define TABLE imp_kernels_avx2
-#define TABLE_NAME "avx2"
-
 typedef __m256 vector;
 typedef __m256 condition;
 
@@ -22,6 +20,30 @@ static inline vector load(const float *from) {
 }
 static inline void store(float *to, vector a) {
     _mm256_storeu_ps(to, a);
+}
+/* bf16 to f32, and back to the nearest, ties to even; a NaN stays one. */
+static inline vector load_half(const uint16_t *from) {
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+static inline void store_half(uint16_t *to, vector a) {
+    __m256i bits = _mm256_castps_si256(a), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i near = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    near = _mm256_blendv_epi8(near, _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), nan);
+    near = _mm256_srli_epi32(near, 16);
+    _mm_storeu_si128((__m128i *)to, _mm_packus_epi32(_mm256_castsi256_si128(near), _mm256_extracti128_si256(near, 1)));
+}
+/* The first or second of two neighbours in bf16, in every lane as f32. */
+static inline vector spread_first(const uint16_t *pair) {
+    int both;
+    __builtin_memcpy(&both, pair, sizeof both);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_set1_epi32(both), 16));
+}
+static inline vector spread_second(const uint16_t *pair) {
+    int both;
+    __builtin_memcpy(&both, pair, sizeof both);
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_set1_epi32(both), _mm256_set1_epi32((int)0xffff0000)));
 }
 static inline vector spread(float a) {
     return _mm256_set1_ps(a);

@@ -3,14 +3,12 @@
 #define IMP_KERNELS_VECTOR_H
 
 #include <immintrin.h>
+#include <stdint.h>
 
 #define LANES 16
 /* 14 pixels x 2 blocks: 28 sums, 2 weights and a pixel of the 32 registers. */
 #define TILE_PIXELS 14
 #define TILE_BLOCKS 2
-#define TABLE imp_kernels_avx512
-#define TABLE_NAME "avx512"
-
 typedef __m512 vector;
 typedef __mmask16 condition;
 
@@ -23,6 +21,53 @@ static inline vector load(const float *from) {
 static inline void store(float *to, vector a) {
     _mm512_storeu_ps(to, a);
 }
+/* bf16 to f32, and back to the nearest, ties to even; a NaN stays one. */
+static inline vector load_half(const uint16_t *from) {
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+static inline void store_half(uint16_t *to, vector a) {
+#ifdef __AVX512BF16__
+    _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(a));
+#else
+    __m512i bits = _mm512_castps_si512(a), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i near = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    near = _mm512_mask_or_epi32(near, nan, bits, _mm512_set1_epi32(0x400000));
+    _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(_mm512_srli_epi32(near, 16)));
+#endif
+}
+/* The first or second of two neighbours in bf16, in every lane as f32. */
+static inline vector spread_first(const uint16_t *pair) {
+    int both;
+    __builtin_memcpy(&both, pair, sizeof both);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_set1_epi32(both), 16));
+}
+static inline vector spread_second(const uint16_t *pair) {
+    int both;
+    __builtin_memcpy(&both, pair, sizeof both);
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_set1_epi32(both), _mm512_set1_epi32((int)0xffff0000)));
+}
+#ifdef __AVX512BF16__
+/* sum + pair[0] * weights[lane][0] + pair[1] * weights[lane][1], all bf16. */
+static inline __m512i spread_pair(const uint16_t *pair) {
+    int both;
+    __builtin_memcpy(&both, pair, sizeof both);
+    return _mm512_set1_epi32(both);
+}
+static inline __m512i load_pairs(const uint16_t *weights) {
+    return _mm512_loadu_si512(weights);
+}
+static inline vector multiply_add_pairs(__m512i pair, __m512i weights, vector sum) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)pair, (__m512bh)weights);
+}
+/* Pairs of bf16 from two vectors' lanes. */
+static inline void store_pairs(uint16_t *to, vector first, vector second) {
+    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(first));
+    __m512i high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(second));
+    _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
+#endif
 static inline vector spread(float a) {
     return _mm512_set1_ps(a);
 }

@@ -58,6 +58,7 @@ static imp_plan_options plan_options(const imp_criterion *criterion, const imp_t
                               .pooling = settings->pooling,
                               .average_scale = (float)settings->preset->average_scale,
                               .first_padding = settings->padding,
+                              .element = settings->element,
                               .backward = backward};
 }
 

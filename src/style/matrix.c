@@ -17,12 +17,12 @@ static size_t thread_scratch(const imp_kernels *kernels, int n) {
 
 uint64_t imp_matrices_measure(const imp_context *context, int n) {
     uint64_t threads = (uint64_t)imp_thread_pool_size(context->pool), count = (uint64_t)n * (uint64_t)n;
-    uint64_t scratch = threads * thread_scratch(imp_kernels_get(context->cpu_features), n);
+    uint64_t scratch = threads * thread_scratch(imp_kernels_get(context->cpu_features, IMP_ELEMENT_F32), n);
     return (scratch + 2 * count) * sizeof(float) + (uint64_t)n * sizeof(double);
 }
 
 int imp_matrices_create(imp_context *context, int n, imp_matrices *matrices) {
-    const imp_kernels *kernels = imp_kernels_get(context->cpu_features);
+    const imp_kernels *kernels = imp_kernels_get(context->cpu_features, IMP_ELEMENT_F32);
     *matrices = (imp_matrices){.context = context, .kernels = kernels, .n = n};
     size_t bytes = (size_t)n * (size_t)n * sizeof(float), threads = (size_t)imp_thread_pool_size(context->pool);
     matrices->thread_scratch = thread_scratch(kernels, n);

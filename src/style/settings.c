@@ -157,7 +157,7 @@ static int resolve_losses(imp_context *context, const imp_model *model, const im
 
 static int resolve_choices(imp_context *context, const imp_painting_options *options, imp_settings *settings) {
     const imp_preset *preset = settings->preset;
-    int optimizer, pooling, padding;
+    int optimizer, pooling, padding, precision;
     int status =
         resolve_choice(context, options->optimizer, preset->optimizer,
                        (const char *const[]){"adam", "lbfgs", "lbfgs-linesearch", NULL}, "optimizer", &optimizer);
@@ -168,12 +168,16 @@ static int resolve_choices(imp_context *context, const imp_painting_options *opt
         status = resolve_choice(context, options->padding, preset->padding,
                                 (const char *const[]){"zero", "replicate", NULL}, "padding", &padding);
     if (!status)
+        status = resolve_choice(context, options->precision, "f32", (const char *const[]){"f32", "bf16", NULL},
+                                "precision", &precision);
+    if (!status)
         status = resolve_choice(context, options->start, preset->start, (const char *const[]){"content", "noise", NULL},
                                 "start picture", &settings->start_from_noise);
     if (status) return status;
     settings->optimizer = (imp_optimizer)optimizer;
     settings->pooling = pooling ? IMP_POOL_AVERAGE : IMP_POOL_MAX;
     settings->padding = padding ? IMP_PADDING_REPLICATE : IMP_PADDING_ZERO;
+    settings->element = precision ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
 
     /* A preset's rate is meant for its optimiser; under another one the optimiser's usual step counts. */
     double rate = preset->learning_rate;

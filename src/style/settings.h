@@ -34,6 +34,7 @@ typedef struct imp_settings {
     double learning_rate;
     imp_pool_kind pooling;
     imp_padding padding;
+    imp_element element;
     int start_from_noise;
     double style_scale; /* the style's longer side over the picture's, at every scale */
     imp_keep_colors keep_colors;

@@ -2,21 +2,34 @@
 #ifndef IMP_TESTS_KERNELS_CHECK_H
 #define IMP_TESTS_KERNELS_CHECK_H
 
+#include <stdint.h>
+
 #include "kernels/kernels.h"
 
-/* What no kernel may touch holds this; no computed value comes near. */
-#define GUARD 123456.0f
+/* What no kernel may touch holds this; no computed value comes near, and bf16 can hold it. */
+#define GUARD 122880.0f
+
+#define MOST_TABLES 8 /* three or four instruction sets and plain C, for f32 maps and for bf16 */
 
 /* Half a unit in the last place of 1: the largest relative error of one float operation. */
 #define ROUNDING (1.0 / (1 << 24))
 
-/* A map in memory of its own, with a halo. */
+/* The same for bf16, of which maps may consist and weights may. */
+#define HALF_ROUNDING (1.0 / (1 << 8))
+
+/* A map in memory of its own, with a halo. Its values are always such that bf16 can hold them; kernels of bf16 maps get
+   a copy, which map_give makes and map_take brings back. */
 typedef struct test_map {
     imp_view view;
     float *memory;
     size_t count; /* floats of memory */
     int halo;
+    uint16_t *half;
+    imp_view half_view;
 } test_map;
+
+const imp_view *map_give(test_map *map, const imp_kernels *kernels);
+void map_take(test_map *map, const imp_kernels *kernels);
 
 test_map map_make(int channels, int height, int width, int halo); /* all GUARD */
 void map_random(test_map *map); /* -1..1, the halo too; channels past the last are zero */
@@ -25,7 +38,7 @@ void map_free(test_map *map);
 test_map map_copy(const test_map *from); /* the same contents */
 float *map_at(const test_map *map, int channel, int y, int x);
 
-float random_value(void); /* -1..1 */
+float random_value(void); /* -1..1, in the precision of bf16 */
 int random_below(int bound);
 float *random_floats(size_t count);
 void *take(size_t bytes); /* aligned memory; ends the test when there is none */
@@ -41,6 +54,9 @@ int near(double value, double exact, double tolerance);
    roundings behave like a random walk of `terms` steps of at most ROUNDING * magnitude (deviation 1/sqrt(3)
    of that), and 4 times its root is 7 deviations. */
 double sum_tolerance(double terms, double magnitude);
+
+/* What rounding to the type of the table's maps may add to the error of a value. */
+double store_tolerance(const imp_kernels *kernels, double value);
 
 /* Whether all floats outside blocks and rows still are the guard. */
 int guarded(const test_map *map, int block_begin, int block_end, int row_begin, int row_end);

@@ -1,4 +1,4 @@
-/* Pooling, its gradient, differences and masks against plain loops. */
+/* Pooling, its gradient, differences and passes against plain loops. */
 #include "check.h"
 
 #include <math.h>
@@ -26,25 +26,29 @@ static pool_window window_at(const test_map *in, int c, int y, int x) {
     return window;
 }
 
-static void check_pool(const imp_kernels *kernels, imp_pool_kind kind, const test_map *in) {
+static void check_pool(const imp_kernels *kernels, imp_pool_kind kind, test_map *in) {
     float scale = 1.7f;
     const imp_view *view = &in->view;
     int blocks = imp_blocks(view->channels), height = view->height / 2, width = view->width / 2;
     int row = random_below(height), block = random_below(blocks);
     test_map whole = map_make(view->channels, height, width, 2), part = map_copy(&whole);
-    kernels->pool(kind, scale, view, &whole.view, 0, blocks, 0, height);
+    const imp_view *given = map_give(in, kernels);
+    kernels->pool(kind, scale, given, map_give(&whole, kernels), 0, blocks, 0, height);
+    map_take(&whole, kernels);
     for (int c = 0; c < blocks * IMP_BLOCK; c++)
         for (int y = 0; y < height; y++)
             for (int x = 0; x < width; x++) {
                 pool_window w = window_at(in, c, y, x);
                 double mean = ((double)w.value[0] + (double)w.value[1] + (double)w.value[2] + (double)w.value[3]) / 4;
                 double exact = kind == IMP_POOL_MAX ? (double)w.value[w.winner] : mean * (double)scale;
-                double tolerance = kind == IMP_POOL_MAX ? 0 : MAP_TOLERANCE * (double)scale;
+                double tolerance =
+                    kind == IMP_POOL_MAX ? 0 : MAP_TOLERANCE * (double)scale + store_tolerance(kernels, exact);
                 expect(near((double)*map_at(&whole, c, y, x), exact, tolerance), "%s pool %d, channel %d (%d, %d)",
                        kernels->name, kind, c, y, x);
             }
     expect(guarded(&whole, 0, blocks, 0, height), "%s pool: halo touched", kernels->name);
-    kernels->pool(kind, scale, view, &part.view, block, block + 1, row, row + 1);
+    kernels->pool(kind, scale, given, map_give(&part, kernels), block, block + 1, row, row + 1);
+    map_take(&part, kernels);
     expect(guarded(&part, block, block + 1, row, row + 1), "%s pool: more than its part", kernels->name);
     map_free(&whole);
     map_free(&part);
@@ -67,12 +71,12 @@ static void compare_pool_backward(const imp_kernels *kernels, imp_pool_kind kind
                 }
                 if (before) exact += (double)*map_at(before, c, y, x);
                 if (mask && !(*map_at(mask, c, y, x) > 0)) exact = 0;
-                expect(near((double)*map_at(got, c, y, x), exact, MAP_TOLERANCE * 3),
+                expect(near((double)*map_at(got, c, y, x), exact, MAP_TOLERANCE * 3 + store_tolerance(kernels, exact)),
                        "%s pool_backward %d, channel %d (%d, %d)", kernels->name, kind, c, y, x);
             }
 }
 
-static void check_pool_backward(const imp_kernels *kernels, imp_pool_kind kind, const test_map *in, int accumulate,
+static void check_pool_backward(const imp_kernels *kernels, imp_pool_kind kind, test_map *in, int accumulate,
                                 int masked) {
     float scale = 1.7f;
     const imp_view *view = &in->view;
@@ -84,16 +88,19 @@ static void check_pool_backward(const imp_kernels *kernels, imp_pool_kind kind, 
     *map_at(&mask, 0, 0, 0) = NAN; /* counts as not positive */
     if (accumulate) map_random(&before);
     test_map whole = map_copy(&before), cut = map_copy(&before);
-    const imp_view *seen = kind == IMP_POOL_MAX ? view : NULL, *kept = masked ? &mask.view : NULL;
-    kernels->pool_backward(kind, scale, seen, &gradient.view, &whole.view, accumulate, kept, 0, blocks, 0, height);
+    const imp_view *seen = kind == IMP_POOL_MAX ? map_give(in, kernels) : NULL;
+    const imp_view *kept = masked ? map_give(&mask, kernels) : NULL, *from = map_give(&gradient, kernels);
+    const imp_view *to = map_give(&cut, kernels);
+    kernels->pool_backward(kind, scale, seen, from, map_give(&whole, kernels), accumulate, kept, 0, blocks, 0, height);
+    map_take(&whole, kernels);
     compare_pool_backward(kernels, kind, scale, in, &gradient, accumulate ? &before : NULL, masked ? &mask : NULL,
                           &whole);
     for (int row = 0, next; row < height; row = next) {
         next = row + 1 + random_below(height - row);
         for (int block = 0; block < blocks; block++)
-            kernels->pool_backward(kind, scale, seen, &gradient.view, &cut.view, accumulate, kept, block, block + 1,
-                                   row, next);
+            kernels->pool_backward(kind, scale, seen, from, to, accumulate, kept, block, block + 1, row, next);
     }
+    map_take(&cut, kernels);
     expect(!memcmp(whole.memory, cut.memory, whole.count * sizeof(float)), "%s pool_backward: depends on the cut",
            kernels->name);
     if (!accumulate) expect(guarded(&whole, 0, blocks, 0, height), "%s pool_backward: halo touched", kernels->name);
@@ -129,15 +136,16 @@ static void check_difference(const imp_kernels *kernels, const int *shape, int a
     map_levels(&mask);
     if (accumulate) map_random(&before);
     test_map out = map_copy(&before);
-    kernels->scaled_difference(weight, &a.view, &b.view, &out.view, accumulate, masked ? &mask.view : NULL, block,
-                               blocks, first, height);
+    kernels->scaled_difference(weight, map_give(&a, kernels), map_give(&b, kernels), map_give(&out, kernels),
+                               accumulate, masked ? map_give(&mask, kernels) : NULL, block, blocks, first, height);
+    map_take(&out, kernels);
     for (int c = block * IMP_BLOCK; c < blocks * IMP_BLOCK; c++)
         for (int y = first; y < height; y++)
             for (int x = 0; x < shape[2]; x++) {
                 double exact = (double)weight * ((double)*map_at(&a, c, y, x) - (double)*map_at(&b, c, y, x));
                 if (accumulate) exact += (double)*map_at(&before, c, y, x);
                 if (masked && !(*map_at(&mask, c, y, x) > 0)) exact = 0;
-                expect(near((double)*map_at(&out, c, y, x), exact, MAP_TOLERANCE * 2),
+                expect(near((double)*map_at(&out, c, y, x), exact, MAP_TOLERANCE * 2 + store_tolerance(kernels, exact)),
                        "%s scaled_difference, channel %d (%d, %d)", kernels->name, c, y, x);
             }
     if (!accumulate)
@@ -149,27 +157,40 @@ static void check_difference(const imp_kernels *kernels, const int *shape, int a
     map_free(&out);
 }
 
-static void check_apply_mask(const imp_kernels *kernels, const int *shape) {
+static void check_pass(const imp_kernels *kernels, const int *shape, int accumulate, int relu, int masked) {
     int blocks = imp_blocks(shape[0]), height = shape[1], first = random_below(height), block = random_below(blocks);
-    test_map mask = map_make(shape[0], height, shape[2], 1);
-    test_map out = map_make(shape[0], height, shape[2], 0);
+    test_map in = map_make(shape[0], height, shape[2], 1), mask = map_copy(&in);
+    test_map before = map_make(shape[0], height, shape[2], 2);
+    map_random(&in);
+    *map_at(&in, 0, height - 1, 0) = NAN; /* passes through the ReLU */
     map_levels(&mask);
-    kernels->apply_mask(&out.view, &mask.view, block, blocks, first, height);
-    for (int c = 0; c < blocks * IMP_BLOCK; c++)
-        for (int y = 0; y < height; y++)
+    if (accumulate) map_random(&before);
+    test_map out = map_copy(&before);
+    kernels->pass(map_give(&in, kernels), map_give(&out, kernels), accumulate, relu,
+                  masked ? map_give(&mask, kernels) : NULL, block, blocks, first, height);
+    map_take(&out, kernels);
+    for (int c = block * IMP_BLOCK; c < blocks * IMP_BLOCK; c++)
+        for (int y = first; y < height; y++)
             for (int x = 0; x < shape[2]; x++) {
-                int inside = c / IMP_BLOCK >= block && y >= first, kept = !inside || *map_at(&mask, c, y, x) > 0;
-                expect(*map_at(&out, c, y, x) == (kept ? GUARD : 0), "%s apply_mask, channel %d (%d, %d)",
-                       kernels->name, c, y, x);
+                double exact = (double)*map_at(&in, c, y, x);
+                if (relu && exact < 0) exact = 0;
+                if (accumulate) exact += (double)*map_at(&before, c, y, x);
+                if (masked && !(*map_at(&mask, c, y, x) > 0)) exact = 0;
+                expect(near((double)*map_at(&out, c, y, x), exact, MAP_TOLERANCE + store_tolerance(kernels, exact)),
+                       "%s pass, channel %d (%d, %d)", kernels->name, c, y, x);
             }
+    if (!accumulate) expect(guarded(&out, block, blocks, first, height), "%s pass: more than its part", kernels->name);
+    map_free(&in);
     map_free(&mask);
+    map_free(&before);
     map_free(&out);
 }
 
 void check_differences(const imp_kernels *kernels) {
     for (int n = 0; n < SHAPES; n++) {
         for (int options = 0; options < 4; options++) check_difference(kernels, shapes[n], options & 1, options >> 1);
-        check_apply_mask(kernels, shapes[n]);
+        for (int options = 0; options < 8; options++)
+            check_pass(kernels, shapes[n], options & 1, options >> 1 & 1, options >> 2);
     }
     printf("%s: differences and masks\n", kernels->name);
 }

@@ -22,13 +22,14 @@ static double moment(const test_map *map, int i, int j, int first, int last) {
     return sum;
 }
 
-static void check_moments(const imp_kernels *kernels, const test_map *map, int first, int last) {
+static void check_moments(const imp_kernels *kernels, test_map *map, int first, int last) {
     int blocks = imp_blocks(map->view.channels), channels = blocks * IMP_BLOCK;
     size_t stride = (size_t)channels, bytes = stride * stride * sizeof(float);
     float *whole = take(bytes), *cut = take(bytes);
     double terms = (double)(last - first) * map->view.width;
     for (size_t i = 0; i < stride * stride; i++) whole[i] = cut[i] = GUARD;
-    kernels->second_moments(&map->view, 0, blocks, first, last, whole, stride);
+    const imp_view *given = map_give(map, kernels);
+    kernels->second_moments(given, 0, blocks, first, last, whole, stride);
     for (int i = 0; i < channels; i++)
         for (int j = 0; j < channels; j++) {
             double got = (double)whole[(size_t)i * stride + (size_t)j];
@@ -41,17 +42,18 @@ static void check_moments(const imp_kernels *kernels, const test_map *map, int f
                    i, j, got, exact);
         }
     for (int block = 0; block < blocks; block++)
-        kernels->second_moments(&map->view, block, block + 1, first, last, cut, stride);
+        kernels->second_moments(given, block, block + 1, first, last, cut, stride);
     expect(!memcmp(whole, cut, bytes), "%s second_moments: depends on the cut", kernels->name);
     free(whole);
     free(cut);
 }
 
-static void check_sums(const imp_kernels *kernels, const test_map *a, const test_map *b, int first, int last) {
+static void check_sums(const imp_kernels *kernels, test_map *a, test_map *b, int first, int last) {
     int blocks = imp_blocks(a->view.channels), channels = blocks * IMP_BLOCK;
     float *whole = take((size_t)channels * sizeof(float)), *cut = take((size_t)channels * sizeof(float));
     double squares = 0, terms = (double)(last - first) * a->view.width;
-    kernels->sums(&a->view, 0, blocks, first, last, whole);
+    const imp_view *given = map_give(a, kernels);
+    kernels->sums(given, 0, blocks, first, last, whole);
     for (int c = 0; c < channels; c++) {
         double exact = 0;
         for (int y = first; y < last; y++)
@@ -62,9 +64,9 @@ static void check_sums(const imp_kernels *kernels, const test_map *a, const test
             }
         expect(near((double)whole[c], exact, sum_tolerance(terms, exact)), "%s sums %d", kernels->name, c);
     }
-    for (int block = 0; block < blocks; block++) kernels->sums(&a->view, block, block + 1, first, last, cut);
+    for (int block = 0; block < blocks; block++) kernels->sums(given, block, block + 1, first, last, cut);
     expect(!memcmp(whole, cut, (size_t)channels * sizeof(float)), "%s sums: depends on the cut", kernels->name);
-    double got = kernels->squared_difference(&a->view, &b->view, 0, blocks, first, last);
+    double got = kernels->squared_difference(given, map_give(b, kernels), 0, blocks, first, last);
     expect(near(got, squares, sum_tolerance(terms, squares)), "%s squared_difference: %g not %g", kernels->name, got,
            squares);
     free(whole);
@@ -78,8 +80,8 @@ static void check_large_sums(const imp_kernels *kernels) {
     float second[IMP_BLOCK * IMP_BLOCK], sum[IMP_BLOCK];
     map_random(&map);
     make_positive(&map);
-    kernels->second_moments(&map.view, 0, 1, 0, 512, second, IMP_BLOCK);
-    kernels->sums(&map.view, 0, 1, 0, 512, sum);
+    kernels->second_moments(map_give(&map, kernels), 0, 1, 0, 512, second, IMP_BLOCK);
+    kernels->sums(map_give(&map, kernels), 0, 1, 0, 512, sum);
     for (int i = 0; i < IMP_BLOCK; i++) {
         double exact = moment(&map, i, 3, 0, 512), total = 0;
         for (int y = 0; y < 512; y++)
@@ -97,15 +99,15 @@ static void check_nan(const imp_kernels *kernels) {
     map_random(&a);
     map_random(&b);
     *map_at(&a, 5, 2, 11) = NAN;
-    kernels->sums(&a.view, 0, 1, 0, 4, sum);
-    kernels->second_moments(&a.view, 0, 1, 0, 4, second, IMP_BLOCK);
+    kernels->sums(map_give(&a, kernels), 0, 1, 0, 4, sum);
+    kernels->second_moments(map_give(&a, kernels), 0, 1, 0, 4, second, IMP_BLOCK);
     for (int i = 0; i < IMP_BLOCK; i++) {
         expect((isnan(sum[i]) != 0) == (i == 5), "%s sums: NaN lost or spread", kernels->name);
         expect(isnan(second[i * IMP_BLOCK + 5]) && isnan(second[5 * IMP_BLOCK + i]), "%s second_moments: NaN lost",
                kernels->name);
     }
-    expect(isnan(kernels->squared_difference(&a.view, &b.view, 0, 1, 0, 4)), "%s squared_difference: NaN lost",
-           kernels->name);
+    expect(isnan(kernels->squared_difference(map_give(&a, kernels), map_give(&b, kernels), 0, 1, 0, 4)),
+           "%s squared_difference: NaN lost", kernels->name);
     map_free(&a);
     map_free(&b);
 }

@@ -9,12 +9,12 @@
 
 #define SHAPES_SKIPPED 6 /* one shape of convolution of so many, so that sanitizers end in time */
 
-/* The tables from the plainest on, each once. */
-static int find_tables(const char *only, const imp_kernels *tables[3]) {
-    const unsigned features = imp_cpu_features(), steps[3] = {0, IMP_CPU_AVX2, ~0u};
+/* The tables from the plainest on, each once: for f32 maps, then for bf16. */
+static int find_tables(const char *only, const imp_kernels *tables[MOST_TABLES]) {
+    const unsigned features = imp_cpu_features(), steps[] = {0, IMP_CPU_AVX2, IMP_CPU_AVX2 | IMP_CPU_AVX512, ~0u};
     int count = 0;
-    for (int i = 0; i < 3; i++) {
-        const imp_kernels *table = imp_kernels_get(features & steps[i]);
+    for (int i = 0; i < MOST_TABLES; i++) {
+        const imp_kernels *table = imp_kernels_get(features & steps[i % 4], i < 4 ? IMP_ELEMENT_F32 : IMP_ELEMENT_BF16);
         if (count > 0 && tables[count - 1] == table) continue;
         if (!only || !strcmp(only, table->name)) tables[count++] = table;
     }
@@ -24,7 +24,7 @@ static int find_tables(const char *only, const imp_kernels *tables[3]) {
 int main(int argc, char **argv) {
     int timing = 0, every = SHAPES_SKIPPED;
     const char *only = NULL;
-    const imp_kernels *tables[3];
+    const imp_kernels *tables[MOST_TABLES];
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bench"))
             timing = 1;

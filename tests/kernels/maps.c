@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
+
 #define FAILURES_SHOWN 20
 
 static int failures;
@@ -22,7 +24,7 @@ static uint64_t random_bits(void) {
 }
 
 float random_value(void) {
-    return (float)(int32_t)(random_bits() >> 32) * 0x1p-31f;
+    return imp_bf16_to_f32(imp_f32_to_bf16((float)(int32_t)(random_bits() >> 32) * 0x1p-31f));
 }
 
 int random_below(int bound) {
@@ -56,6 +58,9 @@ test_map map_make(int channels, int height, int width, int halo) {
                           .channels = channels,
                           .height = height,
                           .width = width};
+    map.half = take(map.count * sizeof *map.half);
+    map.half_view = map.view;
+    map.half_view.at = map.half + ((float *)map.view.at - map.memory);
     return map;
 }
 
@@ -73,21 +78,36 @@ void map_levels(test_map *map) {
 
 void map_free(test_map *map) {
     free(map->memory);
+    free(map->half);
     map->memory = NULL;
+    map->half = NULL;
 }
 
 test_map map_copy(const test_map *from) {
     test_map map = *from;
     map.memory = take(map.count * sizeof(float));
     memcpy(map.memory, from->memory, map.count * sizeof(float));
-    map.view.at = map.memory + (from->view.at - from->memory);
+    map.view.at = map.memory + ((float *)from->view.at - from->memory);
+    map.half = take(map.count * sizeof *map.half);
+    map.half_view.at = map.half + ((float *)map.view.at - map.memory);
     return map;
+}
+
+const imp_view *map_give(test_map *map, const imp_kernels *kernels) {
+    if (kernels->element == IMP_ELEMENT_F32) return &map->view;
+    for (size_t i = 0; i < map->count; i++) map->half[i] = imp_f32_to_bf16(map->memory[i]);
+    return &map->half_view;
+}
+
+void map_take(test_map *map, const imp_kernels *kernels) {
+    if (kernels->element == IMP_ELEMENT_F32) return;
+    for (size_t i = 0; i < map->count; i++) map->memory[i] = imp_bf16_to_f32(map->half[i]);
 }
 
 float *map_at(const test_map *map, int channel, int y, int x) {
     const imp_view *view = &map->view;
-    return view->at + (ptrdiff_t)(channel / IMP_BLOCK) * (ptrdiff_t)view->plane + (ptrdiff_t)y * (ptrdiff_t)view->row +
-           (ptrdiff_t)x * IMP_BLOCK + channel % IMP_BLOCK;
+    return (float *)view->at + (ptrdiff_t)(channel / IMP_BLOCK) * (ptrdiff_t)view->plane +
+           (ptrdiff_t)y * (ptrdiff_t)view->row + (ptrdiff_t)x * IMP_BLOCK + channel % IMP_BLOCK;
 }
 
 void expect(int ok, const char *format, ...) {
@@ -113,6 +133,10 @@ int near(double value, double exact, double tolerance) {
 
 double sum_tolerance(double terms, double magnitude) {
     return 4 * sqrt(terms) * ROUNDING * magnitude;
+}
+
+double store_tolerance(const imp_kernels *kernels, double value) {
+    return kernels->element == IMP_ELEMENT_F32 ? 0 : HALF_ROUNDING * fabs(value);
 }
 
 int guarded(const test_map *map, int block_begin, int block_end, int row_begin, int row_end) {

@@ -122,7 +122,7 @@ static void features(void **state) {
         char full[16];
         snprintf(full, sizeof full, "conv%s", name);
         imp_tap tap = {imp_network_find_tap(&fix.model->network, full), IMP_TAP_MAP};
-        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, 0};
+        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, IMP_ELEMENT_F32, 0};
         imp_plan *plan;
         int c, h, w;
         require(imp_plan_create(fix.context, &fix.model->network, &options, &plan));
@@ -152,7 +152,7 @@ static void gram_matrices(void **state) {
         char full[16];
         snprintf(full, sizeof full, "conv%s", name);
         imp_tap tap = {imp_network_find_tap(&fix.model->network, full), IMP_TAP_STATISTICS};
-        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, 0};
+        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, IMP_ELEMENT_F32, 0};
         imp_plan *plan;
         require(imp_plan_create(fix.context, &fix.model->network, &options, &plan));
         require(imp_plan_forward(plan, fix.style));

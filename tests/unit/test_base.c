@@ -77,7 +77,7 @@ static void context_takes_older_and_newer_options(void **state) {
 }
 
 static void context_tells_what_runs(void **state) {
-    static const char *const sets[] = {"c", "avx2", "avx512"};
+    static const char *const sets[] = {"c", "avx2", "avx512", "avx512bf16"};
     static const unsigned allowed[] = {0, IMP_CPU_AVX2, IMP_CPU_AVX2 | IMP_CPU_AVX512};
     imp_context_info info = {.size = sizeof info}, untouched = {.size = offsetof(imp_context_info, threads)};
     (void)state;

@@ -293,7 +293,7 @@ static float *identity(int n) {
     return out;
 }
 
-static const char *const instruction_sets[] = {"c", "avx2", "avx512"};
+static const char *const instruction_sets[] = {"c", "avx2", "avx512", "avx512bf16"};
 static const int sizes[] = {1, 2, 5, 63, 64, 65, 130};
 
 static void cholesky_factors(imp_context *context, int n) {
