@@ -78,10 +78,10 @@ static void context_takes_older_and_newer_options(void **state) {
 
 static void context_tells_what_runs(void **state) {
     static const char *const sets[] = {"c", "avx2", "avx512", "avx512bf16"};
-    static const unsigned allowed[] = {0, IMP_CPU_AVX2, IMP_CPU_AVX2 | IMP_CPU_AVX512};
+    static const unsigned allowed[] = {0, IMP_CPU_AVX2, IMP_CPU_AVX2 | IMP_CPU_AVX512, ~0u};
     imp_context_info info = {.size = sizeof info}, untouched = {.size = offsetof(imp_context_info, threads)};
     (void)state;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         imp_context_options options;
         imp_context *context;
         imp_context_options_default(&options);

