@@ -213,8 +213,8 @@ typedef struct imp_painting_options {
     const char *start;            /* "content", "noise"; NULL: as the preset; ignored when start_image is given */
     const imp_image *start_image; /* read during create only */
     uint64_t seed;                /* of the noise; the same seed gives the same picture */
-    const char *precision;        /* of the network's feature maps: "f32", "bf16" (half the memory; faster where the CPU
-                                     multiplies bf16); NULL: f32 */
+    const char *precision;        /* of the network's feature maps: "f32"; "bf16": half the memory, faster where the CPU
+                                     multiplies bf16; "auto": bf16 there, else f32; NULL: as the preset */
 } imp_painting_options;
 
 IMP_API void imp_painting_options_default(imp_painting_options *options);

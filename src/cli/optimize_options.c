@@ -19,7 +19,7 @@
 NAMES(optimizer_at, "adam", "lbfgs", "lbfgs-linesearch")
 NAMES(pooling_at, "max", "average")
 NAMES(padding_at, "zero", "replicate")
-NAMES(precision_at, "f32", "bf16")
+NAMES(precision_at, "f32", "bf16", "auto")
 NAMES(colors_at, "before", "after")
 NAMES(start_at, "content", "noise")
 NAMES(depth_at, "8", "16")
@@ -98,7 +98,7 @@ const imp_cli_option imp_cli_optimize_options[] = {
     {"max-memory", 0, .kind = IMP_CLI_BYTES, .minimum = MIN_MEMORY, .maximum = MAX_MEMORY, AT(memory_limit),
      .value = "BYTES", .help = "Use no more memory than this (800M, 2G)."},
     {"precision", 0, CHOICE(precision_at), AT(painting.precision), .value = "TYPE",
-     .help = "Of the network's feature maps; bf16 takes half the memory, and less time where the CPU multiplies bf16."},
+     .help = "Of the network's feature maps: bf16 halves their memory and, where the CPU has it, takes less time; auto."},
     {"instruction-set", 0, CHOICE(imp_cli_instruction_set_at), AT(instruction_set), .value = "NAME",
      .help = "Use no more of the processor than this."},
     {"json", 0, FLAG, AT(json), .help = "Print events for programs: one JSON object a line."},

@@ -30,6 +30,7 @@ typedef struct imp_preset {
     double content_weight, style_weight, variation_weight;
     int normalize_layers; /* 1: layer weights are divided by their sum */
 
+    const char *precision; /* of feature maps: "f32", "bf16", "auto" */
     const char *pooling;
     double average_scale;
     const char *padding;

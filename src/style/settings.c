@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
+
 #define MAX_WEIGHT 1e15       /* beyond it, f32 gradients overflow whatever the picture */
 #define MAX_LEARNING_RATE 1e4 /* forty times the range of a pixel */
 #define MAX_ITERATIONS 10000000
@@ -168,8 +170,8 @@ static int resolve_choices(imp_context *context, const imp_painting_options *opt
         status = resolve_choice(context, options->padding, preset->padding,
                                 (const char *const[]){"zero", "replicate", NULL}, "padding", &padding);
     if (!status)
-        status = resolve_choice(context, options->precision, "f32", (const char *const[]){"f32", "bf16", NULL},
-                                "precision", &precision);
+        status = resolve_choice(context, options->precision, preset->precision,
+                                (const char *const[]){"f32", "bf16", "auto", NULL}, "precision", &precision);
     if (!status)
         status = resolve_choice(context, options->start, preset->start, (const char *const[]){"content", "noise", NULL},
                                 "start picture", &settings->start_from_noise);
@@ -177,6 +179,7 @@ static int resolve_choices(imp_context *context, const imp_painting_options *opt
     settings->optimizer = (imp_optimizer)optimizer;
     settings->pooling = pooling ? IMP_POOL_AVERAGE : IMP_POOL_MAX;
     settings->padding = padding ? IMP_PADDING_REPLICATE : IMP_PADDING_ZERO;
+    if (precision == 2) precision = (context->cpu_features & IMP_CPU_AVX512_BF16) != 0;
     settings->element = precision ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
 
     /* A preset's rate is meant for its optimiser; under another one the optimiser's usual step counts. */

@@ -101,6 +101,7 @@ void fixture_make(fixture *made, imp_context *context, const fixture_case *what,
         .pooling = what->pooling,
         .average_scale = what->average_scale == 0 ? 1 : what->average_scale,
         .first_padding = what->padding,
+        .element = what->element,
         .backward = 1,
     };
     naive_network_make(context, &made->network, what->layers, what->layer_count, imp_random_next(&random));

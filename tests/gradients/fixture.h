@@ -17,6 +17,7 @@ typedef struct fixture_case {
     imp_pool_kind pooling;
     float average_scale;
     imp_padding padding;
+    imp_element element;
 } fixture_case;
 
 typedef struct fixture {
