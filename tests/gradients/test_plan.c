@@ -58,20 +58,23 @@ static const imp_tap kernels_taps[] = {{0, BOTH}, {2, BOTH}, {3, IMP_TAP_STATIST
 #define NETWORK(layers, taps) layers, sizeof layers / sizeof layers[0], taps, sizeof taps / sizeof taps[0]
 
 static const fixture_case cases[] = {
-    {"chain", NETWORK(chain, chain_taps), 1, 12, 20, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
-    {"chain, odd, batch", NETWORK(chain, chain_taps), 3, 13, 7, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
-    {"chain, least size", NETWORK(chain, chain_taps), 2, 4, 4, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
-    {"chain, average", NETWORK(chain, chain_taps), 2, 11, 14, IMP_POOL_AVERAGE, 0, IMP_PADDING_ZERO},
-    {"chain, replicate", NETWORK(chain, chain_taps), 2, 9, 15, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE},
+    {"chain", NETWORK(chain, chain_taps), 1, 12, 20, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"chain, odd, batch", NETWORK(chain, chain_taps), 3, 13, 7, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"chain, least size", NETWORK(chain, chain_taps), 2, 4, 4, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"chain, average", NETWORK(chain, chain_taps), 2, 11, 14, IMP_POOL_AVERAGE, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"chain, replicate", NETWORK(chain, chain_taps), 2, 9, 15, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE, IMP_ELEMENT_F32},
     {"chain, average twice, replicate", NETWORK(chain, chain_taps), 1, 10, 5, IMP_POOL_AVERAGE, 2,
-     IMP_PADDING_REPLICATE},
-    {"chain, taps in the middle", NETWORK(chain, chain_middle), 2, 9, 9, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
-    {"chain, many rows", NETWORK(chain, chain_middle), 1, 70, 60, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE},
-    {"branches", NETWORK(branches, branches_taps), 1, 10, 13, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
+     IMP_PADDING_REPLICATE, IMP_ELEMENT_F32},
+    {"chain, taps in the middle", NETWORK(chain, chain_middle), 2, 9, 9, IMP_POOL_MAX, 0, IMP_PADDING_ZERO,
+     IMP_ELEMENT_F32},
+    {"chain, many rows", NETWORK(chain, chain_middle), 1, 70, 60, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE,
+     IMP_ELEMENT_F32},
+    {"branches", NETWORK(branches, branches_taps), 1, 10, 13, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
     {"branches, batch, replicate", NETWORK(branches, branches_taps), 2, 7, 6, IMP_POOL_AVERAGE, 0,
-     IMP_PADDING_REPLICATE},
-    {"kernels", NETWORK(kernels, kernels_taps), 1, 8, 9, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
-    {"kernels, batch, replicate", NETWORK(kernels, kernels_taps), 3, 6, 5, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE},
+     IMP_PADDING_REPLICATE, IMP_ELEMENT_F32},
+    {"kernels", NETWORK(kernels, kernels_taps), 1, 8, 9, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"kernels, batch, replicate", NETWORK(kernels, kernels_taps), 3, 6, 5, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE,
+     IMP_ELEMENT_F32},
 };
 
 /* The plan computes in float. A value is a sum of some 300 products whose roundings of 6e-8 add up like a random
@@ -193,8 +196,8 @@ static void test_vgg19(void **state) {
     naive_layer layers[64];
     const imp_tap taps[] = {{2, IMP_TAP_STATISTICS},  {7, IMP_TAP_STATISTICS}, {12, IMP_TAP_STATISTICS},
                             {21, IMP_TAP_STATISTICS}, {23, IMP_TAP_MAP},       {30, IMP_TAP_STATISTICS}};
-    fixture_case vgg19 = {"vgg19",      layers, naive_vgg19(layers, 8), taps, 6, 1, 35, 38,
-                          IMP_POOL_MAX, 0,      IMP_PADDING_ZERO};
+    fixture_case vgg19 = {"vgg19",      layers, naive_vgg19(layers, 8), taps,           6, 1, 35, 38,
+                          IMP_POOL_MAX, 0,      IMP_PADDING_ZERO,       IMP_ELEMENT_F32};
     imp_context *context = fixture_context(2, NULL);
 
     (void)state;

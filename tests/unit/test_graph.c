@@ -27,11 +27,13 @@ static const naive_layer layers[] = {
 static const imp_tap taps[] = {{2, IMP_TAP_STATISTICS}, {5, BOTH}, {6, IMP_TAP_STATISTICS}};
 
 static const fixture_case small = {
-    "small", layers, COUNT(layers), taps, COUNT(taps), 2, 19, 14, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE,
+    "small", layers, COUNT(layers), taps, COUNT(taps),           2,
+    19,      14,     IMP_POOL_MAX,  0,    IMP_PADDING_REPLICATE, IMP_ELEMENT_F32,
 };
 /* Rows enough that convolutions are cut by rows when threads are few, and statistics into several chunks. */
 static const fixture_case tall = {
-    "tall", layers, COUNT(layers), taps, COUNT(taps), 1, 420, 27, IMP_POOL_AVERAGE, 0, IMP_PADDING_ZERO,
+    "tall", layers, COUNT(layers),    taps, COUNT(taps),      1,
+    420,    27,     IMP_POOL_AVERAGE, 0,    IMP_PADDING_ZERO, IMP_ELEMENT_F32,
 };
 
 static void test_names(void **state) {
