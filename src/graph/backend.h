@@ -45,13 +45,14 @@ typedef struct imp_backend {
     int (*weights)(imp_context *context, const imp_network *network, int layer, int transpose,
                    const imp_map_convolution *job, imp_layer_weights *weights);
 
-    /* Pixels [batch, 3, height, width] to the preprocessed map; its halo is zero or, with replicate, the nearest
-       edge's pixels. */
-    void (*load_pixels)(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels,
+    /* Pixels [batch, 3] of planes to the preprocessed map; its halo is zero or, with replicate, the nearest edge's
+       pixels. plane: floats from one plane to the next, which may have more rows than the map. */
+    void (*load_pixels)(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels, size_t plane,
                         const imp_map *map, int replicate);
-    /* The reverse for gradients; with replicate the halo's gradient is added to the edge that it was copied from. */
+    /* The reverse for gradients (=, or += with accumulate); with replicate the halo's gradient is added to the edge that
+       it was copied from. */
     void (*store_pixel_gradient)(imp_context *context, const imp_preprocessing *preprocessing, const imp_map *gradient,
-                                 int replicate, float *pixels);
+                                 int replicate, int accumulate, float *pixels, size_t plane);
 
     /* Before there is memory: floats of scratch (0: none), and how --verbose names the way. */
     size_t (*convolution_scratch)(const imp_context *context, const imp_map_convolution *job);
@@ -62,6 +63,7 @@ typedef struct imp_backend {
     void (*pool_backward)(imp_context *context, const imp_map_pool *job, const imp_map *out_gradient,
                           const imp_map *in_gradient, int accumulate, const imp_map *mask);
     void (*relu)(imp_context *context, const imp_map *in, const imp_map *out);
+    void (*clear)(imp_context *context, const imp_map *map); /* zeros, in the halo too */
     /* out = in, or out += in with accumulate; then times (mask > 0). */
     void (*pass)(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask);
 

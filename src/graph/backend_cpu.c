@@ -306,6 +306,20 @@ static void pass(imp_context *context, const imp_map *in, const imp_map *out, in
     run_evenly(context, out, pass_piece, &job);
 }
 
+static void clear_piece(void *user, const imp_piece *piece) {
+    const imp_map *map = user;
+    size_t bytes = map->view.row * imp_element_bytes(map->element);
+
+    for (int y = piece->row_begin; y < piece->row_end; y++)
+        memset(imp_map_pixel(map, piece->picture, piece->block_begin, y, 0), 0, bytes);
+}
+
+static void clear(imp_context *context, const imp_map *map) {
+    imp_map whole = imp_map_extended(map);
+
+    run_evenly(context, &whole, clear_piece, &whole);
+}
+
 typedef struct difference_job {
     const imp_kernels *kernels;
     float weight;
@@ -355,6 +369,7 @@ const imp_backend imp_backend_cpu = {
     .pool = pool,
     .pool_backward = pool_backward,
     .relu = relu,
+    .clear = clear,
     .pass = pass,
     .statistics_scratch = imp_cpu_statistics_scratch,
     .statistics = imp_cpu_statistics,

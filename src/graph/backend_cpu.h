@@ -37,9 +37,9 @@ void imp_cpu_winograd(imp_context *context, const imp_map_convolution *map, cons
 
 /* backend_cpu_pixels.c */
 void imp_cpu_load_pixels(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels,
-                         const imp_map *map, int replicate);
+                         size_t plane, const imp_map *map, int replicate);
 void imp_cpu_store_pixel_gradient(imp_context *context, const imp_preprocessing *preprocessing, const imp_map *gradient,
-                                  int replicate, float *pixels);
+                                  int replicate, int accumulate, float *pixels, size_t plane);
 void imp_cpu_read_map(imp_context *context, const imp_map *map, float *out);
 
 /* backend_cpu_statistics.c */

@@ -12,7 +12,8 @@ typedef struct pixel_job {
     const imp_map *map;
     const float *in;
     float *out;
-    int replicate;
+    size_t plane; /* floats from one plane of in or out to the next */
+    int replicate, accumulate;
 } pixel_job;
 
 static void run_rows(imp_context *context, const imp_map *map, imp_piece_work *work, pixel_job *job) {
@@ -29,9 +30,9 @@ static void run_rows(imp_context *context, const imp_map *map, imp_piece_work *w
     imp_cut_run(context, &cut);
 }
 
-/* [batch, 3, height, width]: the plane of a picture's channel. */
-static size_t plane_offset(const imp_view *view, int picture, int channel) {
-    return ((size_t)picture * 3 + (size_t)channel) * (size_t)view->height * (size_t)view->width;
+/* [batch, 3]: the plane of a picture's channel. */
+static size_t plane_offset(const pixel_job *job, int picture, int channel) {
+    return ((size_t)picture * 3 + (size_t)channel) * job->plane;
 }
 
 static void put_element(imp_element element, void *to, size_t index, float value) {
@@ -57,7 +58,7 @@ static void load_row(const pixel_job *job, int picture, int y) {
     const float *planes[3];
 
     for (int c = 0; c < 3; c++)
-        planes[c] = job->in + plane_offset(view, picture, how->order[c]) + (size_t)y * (size_t)view->width;
+        planes[c] = job->in + plane_offset(job, picture, how->order[c]) + (size_t)y * (size_t)view->width;
     for (int x = 0; x < view->width; x++) {
         void *pixel = imp_map_pixel(job->map, picture, 0, y, x);
 
@@ -109,8 +110,8 @@ static void load_piece(void *user, const imp_piece *piece) {
 }
 
 void imp_cpu_load_pixels(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels,
-                         const imp_map *map, int replicate) {
-    pixel_job job = {.preprocessing = preprocessing, .map = map, .in = pixels, .replicate = replicate};
+                         size_t plane, const imp_map *map, int replicate) {
+    pixel_job job = {.preprocessing = preprocessing, .map = map, .in = pixels, .plane = plane, .replicate = replicate};
 
     run_rows(context, map, load_piece, &job);
 }
@@ -135,7 +136,7 @@ static void store_piece(void *user, const imp_piece *piece) {
         size_t row = (size_t)y * (size_t)view.width;
         float *out[3];
 
-        for (int c = 0; c < 3; c++) out[c] = job->out + plane_offset(&view, piece->picture, how->order[c]) + row;
+        for (int c = 0; c < 3; c++) out[c] = job->out + plane_offset(job, piece->picture, how->order[c]) + row;
         for (int x = 0; x < view.width; x++) {
             float sum[3] = {0, 0, 0};
 
@@ -145,14 +146,23 @@ static void store_piece(void *user, const imp_piece *piece) {
 
                     for (int c = 0; c < 3; c++) sum[c] += get_element(job->map->element, at, (size_t)c);
                 }
-            for (int c = 0; c < 3; c++) out[c][x] = sum[c] * how->scale[c];
+            for (int c = 0; c < 3; c++) {
+                float before = job->accumulate ? out[c][x] : 0;
+
+                out[c][x] = before + sum[c] * how->scale[c];
+            }
         }
     }
 }
 
 void imp_cpu_store_pixel_gradient(imp_context *context, const imp_preprocessing *preprocessing, const imp_map *gradient,
-                                  int replicate, float *pixels) {
-    pixel_job job = {.preprocessing = preprocessing, .map = gradient, .out = pixels, .replicate = replicate};
+                                  int replicate, int accumulate, float *pixels, size_t plane) {
+    pixel_job job = {.preprocessing = preprocessing,
+                     .map = gradient,
+                     .out = pixels,
+                     .plane = plane,
+                     .replicate = replicate,
+                     .accumulate = accumulate};
 
     run_rows(context, gradient, store_piece, &job);
 }

@@ -36,6 +36,11 @@ static int check_gradients(const imp_plan *plan, const imp_tap_gradient *gradien
     return IMP_OK;
 }
 
+/* Whether what follows the part gives this node a gradient. */
+static int is_output(const imp_plan *plan, const imp_node *node) {
+    return plan->output_gradient.view.at && node == &plan->nodes[plan->node_count - 1];
+}
+
 /* Counts the contributions that each node's gradient will get; nodes that get none are skipped. */
 static void count_contributions(imp_plan *plan, const imp_tap_gradient *gradients) {
     for (int i = 0; i < plan->node_count; i++) plan->nodes[i].pending = plan->nodes[i].written = 0;
@@ -47,15 +52,28 @@ static void count_contributions(imp_plan *plan, const imp_tap_gradient *gradient
 
             node->pending += any(plan, own, has_statistics) + any(plan, own, has_map);
         }
+        if (is_output(plan, node)) node->pending++;
         if (node->pending && node->input >= 0) plan->nodes[node->input].pending++;
     }
 }
 
-static imp_contribution next_contribution(imp_node *node) {
+/* In a window every contribution is masked by itself, because those of the taps are to some of the rows only. */
+static imp_contribution next_contribution(const imp_plan *plan, imp_node *node) {
     imp_contribution contribution = {.accumulate = node->written};
 
     node->written = 1;
-    if (--node->pending == 0 && node->relu) contribution.mask = &node->value;
+    node->pending--;
+    if (node->relu && (node->pending == 0 || imp_plan_is_window(plan))) contribution.mask = &node->value;
+    return contribution;
+}
+
+/* A tap's contribution is to the plan's own rows; the others are zero where it is the first. */
+static imp_contribution next_tap_contribution(const imp_plan *plan, imp_node *node) {
+    imp_contribution contribution = next_contribution(plan, node);
+
+    if (contribution.accumulate || !imp_plan_is_window(plan)) return contribution;
+    plan->backend->clear(plan->context, &node->gradient);
+    contribution.accumulate = 1;
     return contribution;
 }
 
@@ -67,11 +85,12 @@ static void add_nothing(imp_plan *plan, const imp_map *value, const imp_map *gra
 }
 
 static void add_statistics_gradient(imp_plan *plan, imp_node *node, const imp_tap_gradient *gradients) {
-    imp_contribution how = next_contribution(node);
+    imp_contribution how = next_tap_contribution(plan, node);
+    imp_map values = imp_plan_own(plan, node, &node->value, 0), sum = imp_plan_own(plan, node, &node->gradient, 0);
     float *scratch = imp_node_region(plan, node, IMP_REGION_TAP_WEIGHTS);
 
     for (int i = 0; i < plan->options.batch; i++) {
-        imp_map value = imp_map_picture(&node->value, i), gradient = imp_map_picture(&node->gradient, i);
+        imp_map value = imp_map_picture(&values, i), gradient = imp_map_picture(&sum, i);
         const imp_map *mask = how.mask ? &value : NULL;
 
         if (has_statistics(&gradients[i]))
@@ -83,14 +102,16 @@ static void add_statistics_gradient(imp_plan *plan, imp_node *node, const imp_ta
 }
 
 static void add_map_gradient(imp_plan *plan, imp_node *node, const imp_tap_gradient *gradients) {
-    imp_contribution how = next_contribution(node);
+    imp_contribution how = next_tap_contribution(plan, node);
+    imp_map values = imp_plan_own(plan, node, &node->value, 0), sum = imp_plan_own(plan, node, &node->gradient, 0);
 
     for (int i = 0; i < plan->options.batch; i++) {
-        imp_map value = imp_map_picture(&node->value, i), gradient = imp_map_picture(&node->gradient, i);
+        imp_map value = imp_map_picture(&values, i), gradient = imp_map_picture(&sum, i);
         const imp_map *mask = how.mask ? &value : NULL;
 
         if (has_map(&gradients[i])) {
-            imp_map target = imp_map_picture(&gradients[i].target->map, i);
+            imp_map targets = imp_plan_own(plan, node, &gradients[i].target->map, plan->first_row);
+            imp_map target = imp_map_picture(&targets, i);
 
             plan->backend->scaled_difference(plan->context, gradients[i].map_weight, &value, &target, &gradient,
                                              how.accumulate, mask);
@@ -98,6 +119,14 @@ static void add_map_gradient(imp_plan *plan, imp_node *node, const imp_tap_gradi
             add_nothing(plan, &value, &gradient, &how, mask);
         }
     }
+}
+
+static void add_output_gradient(imp_plan *plan, imp_node *node) {
+    imp_contribution how = next_tap_contribution(plan, node);
+    imp_map from = imp_plan_own(plan, node, &plan->output_gradient, plan->first_row);
+    imp_map values = imp_plan_own(plan, node, &node->value, 0), to = imp_plan_own(plan, node, &node->gradient, 0);
+
+    plan->backend->pass(plan->context, &from, &to, how.accumulate, how.mask ? &values : NULL);
 }
 
 static void add_tap(imp_plan *plan, imp_node *node, const imp_tap_gradient *gradients) {
@@ -113,9 +142,25 @@ static void run_backward(imp_plan *plan, imp_node *node) {
     imp_contribution how = {0};
     double start = imp_seconds();
 
-    if (node->input >= 0) how = next_contribution(&plan->nodes[node->input]);
+    if (node->input >= 0) how = next_contribution(plan, &plan->nodes[node->input]);
     node->operation->backward(plan, node, &how);
     imp_work_record_add(&node->work[IMP_WORK_BACKWARD], start);
+}
+
+int imp_plan_run_backward(imp_plan *plan, const imp_tap_gradient *gradients) {
+    imp_node *input = &plan->nodes[0];
+
+    count_contributions(plan, gradients);
+    /* Windows overlap, and add up in the map that is kept. */
+    if (input->operation == &imp_operation_kept) input->written = imp_plan_is_window(plan);
+    for (int i = plan->node_count - 1; i >= 0; i--) {
+        imp_node *node = &plan->nodes[i];
+
+        if (node->tap >= 0) add_tap(plan, node, &gradients[node->tap * plan->options.batch]);
+        if (is_output(plan, node)) add_output_gradient(plan, node);
+        if (node->written && node->operation->backward) run_backward(plan, node);
+    }
+    return input->written;
 }
 
 int imp_plan_backward(imp_plan *plan, const imp_tap_gradient *gradients, float *pixel_gradient) {
@@ -127,16 +172,10 @@ int imp_plan_backward(imp_plan *plan, const imp_tap_gradient *gradients, float *
                         "a backward pass needs a plan with backward, and a forward pass before each");
     status = check_gradients(plan, gradients);
     if (status != IMP_OK) return status;
-    count_contributions(plan, gradients);
-    if (!plan->nodes[0].pending) memset(pixel_gradient, 0, 3 * pixels * sizeof *pixel_gradient);
     plan->pixel_gradient = pixel_gradient;
+    plan->plane = (size_t)plan->options.height * (size_t)plan->options.width;
     plan->can_go_back = 0;
-    for (int i = plan->node_count - 1; i >= 0; i--) {
-        imp_node *node = &plan->nodes[i];
-
-        if (node->tap >= 0) add_tap(plan, node, &gradients[node->tap * plan->options.batch]);
-        if (node->written) run_backward(plan, node);
-    }
+    if (!imp_plan_run_backward(plan, gradients)) memset(pixel_gradient, 0, 3 * pixels * sizeof *pixel_gradient);
     plan->pixel_gradient = NULL;
     return IMP_OK;
 }

@@ -46,6 +46,7 @@ typedef struct imp_node {
     const struct imp_operation *operation;
     int layer;         /* whose name, shape and parameters it has */
     int input;         /* the node whose value it reads; -1 for the input node */
+    int level;         /* pools between the plan's input and its value */
     int relu;          /* the value is clamped at 0, so that its gradient is masked by value > 0 */
     int tap;           /* index into the plan's taps; -1: none */
     int last_consumer; /* the last node that reads the value; -1: none */
@@ -71,11 +72,49 @@ struct imp_plan {
     float *arena;
     size_t arena_floats;
     size_t bytes;          /* of the plan's own memory, the arena included */
-    const float *pixels;   /* of the forward pass that runs */
+    const float *pixels;   /* of the forward pass that runs: the first row that it sees */
     float *pixel_gradient; /* of the backward pass that runs */
+    size_t plane;          /* of both: floats from one plane to the next */
     int ran;               /* a forward pass is done: statistics and kept maps are there */
     int can_go_back;       /* nothing has run since the forward pass: all values are there */
+
+    /* Of a part (graph/part.h): where its window begins in the picture, which of the window's rows are its own, both
+       counted at its input, and the gradient of the part's whole output; view.at NULL: none. */
+    int is_part, first_row, own_begin, own_end;
+    imp_map output_gradient;
 };
+
+/* plan.c: everything but the arena and the weights: cheap, whatever the size. *plan is set on failure too, for
+   imp_plan_free. */
+int imp_plan_compile(imp_context *context, const imp_network *network, const imp_plan_options *options, int is_part,
+                     imp_plan **plan);
+
+/* plan.c: points the nodes to the arena, asks the backend for weights, walks the nodes forward. again: for what
+   backward reads alone, without statistics and a part's output. */
+void imp_plan_place(imp_plan *plan, float *arena);
+int imp_plan_prepare(imp_plan *plan);
+void imp_plan_run(imp_plan *plan, int again);
+
+/* Operations of all that one forward pass does, and with backward those of one backward pass. */
+double imp_plan_operations(const imp_plan *plan, int backward);
+
+/* Bytes of weights that the plan would add to the network. */
+uint64_t imp_plan_missing_weights(const imp_plan *plan);
+
+/* backward.c: gradients as in imp_plan_backward, unchecked. Returns whether any came to the input. */
+int imp_plan_run_backward(imp_plan *plan, const imp_tap_gradient *gradients);
+
+/* Whether the plan sees some rows of a part's input, not all. */
+static inline int imp_plan_is_window(const imp_plan *plan) {
+    return plan->is_part && (plan->own_begin > 0 || plan->own_end < plan->options.height);
+}
+
+/* Those rows of a map of the node's shape that are the plan's own. first_row: 0 for a map of the plan, plan->first_row
+   for one of the whole picture. */
+static inline imp_map imp_plan_own(const imp_plan *plan, const imp_node *node, const imp_map *map, int first_row) {
+    if (!imp_plan_is_window(plan)) return *map;
+    return imp_map_rows(map, (first_row + plan->own_begin) >> node->level, (first_row + plan->own_end) >> node->level);
+}
 
 /* plan.c: count x bytes for the plan, cleared and counted in plan->bytes; NULL with the error set. */
 void *imp_plan_allocate(imp_plan *plan, size_t count, size_t bytes);
@@ -86,6 +125,10 @@ int imp_plan_lower(imp_plan *plan);
 
 /* memory.c: fills each node's regions and places them in the arena. */
 int imp_plan_lay_out(imp_plan *plan);
+
+/* memory.c: gives each of count regions an offset, so that none that are needed at once overlap. Returns the floats of
+   all together; 0: overflow. */
+size_t imp_regions_place(imp_region *regions, int count);
 
 struct imp_map_target {
     const imp_backend *backend;

@@ -35,7 +35,7 @@ static int check_taps(imp_context *context, const imp_network *network, const im
 
         if (tap->layer < 0 || tap->layer >= network->layer_count)
             return imp_fail(context, IMP_ERR_ARGUMENT, "the network has no layer %d", tap->layer);
-        if (!tap->use || (tap->use & ~(unsigned)(IMP_TAP_STATISTICS | IMP_TAP_MAP)))
+        if (!tap->use || (tap->use & ~(unsigned)(IMP_TAP_STATISTICS | IMP_TAP_MAP | IMP_TAP_OUTPUT)))
             return imp_fail(context, IMP_ERR_ARGUMENT, "layer %s: nothing known is wanted of it",
                             network->layers[tap->layer].name);
         for (int j = 0; j < i; j++)
@@ -97,14 +97,15 @@ static int can_fuse(const imp_plan *plan, const int *needed, int relu) {
 static void find_needed(const imp_plan *plan, int *needed) {
     for (int i = 0; i < plan->options.tap_count; i++) needed[plan->taps[i].layer] = 1;
     for (int i = plan->network->layer_count - 1; i > 0; i--)
-        if (needed[i] && plan->network->layers[i].input >= 0) needed[plan->network->layers[i].input] = 1;
+        if (needed[i] && i > plan->options.input_layer) needed[plan->network->layers[i].input] = 1;
 }
 
 /* node_of[layer]: the node that makes the layer's value. */
 static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
     for (int i = 0; i < plan->network->layer_count; i++) {
         const imp_layer *layer = &plan->network->layers[i];
-        int fused = needed[i] && can_fuse(plan, needed, i);
+        int kept = i > 0 && i == plan->options.input_layer;
+        int fused = needed[i] && !kept && can_fuse(plan, needed, i);
         imp_node *node;
 
         if (!needed[i]) continue;
@@ -114,12 +115,13 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
             node->relu = 1;
         } else {
             *node = (imp_node){
-                .operation = imp_operation_find(layer->kind),
+                .operation = kept ? &imp_operation_kept : imp_operation_find(layer->kind),
                 .layer = i,
-                .input = layer->input < 0 ? -1 : node_of[layer->input],
-                .relu = layer->kind == IMP_OPERATION_RELU,
+                .input = layer->input < 0 || kept ? -1 : node_of[layer->input],
+                .relu = !kept && layer->kind == IMP_OPERATION_RELU,
                 .last_consumer = -1,
             };
+            if (node->input >= 0) node->level = plan->nodes[node->input].level + (layer->kind == IMP_OPERATION_POOL);
         }
         node->tap = tap_of_layer(plan, i);
         if (node->tap >= 0) plan->tap_nodes[node->tap] = node_of[i];

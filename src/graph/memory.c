@@ -1,5 +1,7 @@
 /* Memory by liveness: when each region of the arena is needed, and first-fit placement so that regions never needed
    at once share memory. */
+#include <string.h>
+
 #include "graph/operation.h"
 
 /* Moments: node i runs forward at i; in backward, which goes from the last node to the first, its tap's gradient is
@@ -14,6 +16,11 @@ static int backward_moment(const imp_plan *plan, int node) {
 
 static int last_moment(const imp_plan *plan) {
     return 3 * plan->node_count;
+}
+
+/* When what a forward pass found out is no longer asked for: of a part at once, window by window. */
+static int end_of_results(const imp_plan *plan) {
+    return plan->is_part ? plan->node_count - 1 : last_moment(plan);
 }
 
 static void extend(int *end, int moment) {
@@ -35,8 +42,9 @@ static int value_end(const imp_plan *plan, int index) {
         if (node->relu || (reader->backward_reads_input && reader->backward_reads_input(plan)))
             extend(&end, backward_moment(plan, i));
     }
-    if (node->tap >= 0 && plan->options.backward) extend(&end, tap_moment(plan, index));
-    if (node->tap >= 0 && (plan->taps[node->tap].use & IMP_TAP_MAP)) end = last_moment(plan);
+    if (node->tap >= 0 && plan->options.backward && (plan->taps[node->tap].use & (IMP_TAP_STATISTICS | IMP_TAP_MAP)))
+        extend(&end, tap_moment(plan, index));
+    if (node->tap >= 0 && (plan->taps[node->tap].use & IMP_TAP_MAP)) extend(&end, end_of_results(plan));
     return end;
 }
 
@@ -70,7 +78,7 @@ static int set_tap_regions(imp_plan *plan, int index) {
 
     if (!(plan->taps[node->tap].use & IMP_TAP_STATISTICS)) return 1;
     node->work[IMP_WORK_STATISTICS].operations = channels * (channels + 1) * pixels;
-    if (!set_region(node, IMP_REGION_STATISTICS, statistics_floats(plan, node), 0, last_moment(plan)) ||
+    if (!set_region(node, IMP_REGION_STATISTICS, statistics_floats(plan, node), index, end_of_results(plan)) ||
         !set_region(node, IMP_REGION_PARTIALS, backend->statistics_scratch(&node->value), index, index))
         return 0;
     if (!plan->options.backward) return 1;
@@ -102,6 +110,7 @@ static int set_regions(imp_plan *plan) {
         int first_contribution =
             node->last_consumer < 0 ? tap_moment(plan, i) : backward_moment(plan, node->last_consumer);
 
+        if (node->operation == &imp_operation_kept) continue;
         if (!set_region(node, IMP_REGION_VALUE, imp_map_floats(&node->value), i, value_end(plan, i))) return 0;
         if (plan->options.backward && !set_region(node, IMP_REGION_GRADIENT, imp_map_floats(&node->gradient),
                                                   first_contribution, backward_moment(plan, i)))
@@ -112,16 +121,12 @@ static int set_regions(imp_plan *plan) {
     return 1;
 }
 
-static imp_region *region_at(const imp_plan *plan, int index) {
-    return &plan->nodes[index / IMP_REGION_KINDS].regions[index % IMP_REGION_KINDS];
-}
-
 /* The largest region that has no place yet; NULL: none is left. */
-static imp_region *next_region(const imp_plan *plan) {
+static imp_region *next_region(imp_region *regions, int count) {
     imp_region *largest = NULL;
 
-    for (int i = 0; i < plan->node_count * IMP_REGION_KINDS; i++) {
-        imp_region *region = region_at(plan, i);
+    for (int i = 0; i < count; i++) {
+        imp_region *region = &regions[i];
 
         if (region->floats && !region->placed && (!largest || region->floats > largest->floats)) largest = region;
     }
@@ -129,9 +134,9 @@ static imp_region *next_region(const imp_plan *plan) {
 }
 
 /* A placed region that is needed at the same time and overlaps this one where it lies now; NULL: none. */
-static const imp_region *find_conflict(const imp_plan *plan, const imp_region *region) {
-    for (int i = 0; i < plan->node_count * IMP_REGION_KINDS; i++) {
-        const imp_region *other = region_at(plan, i);
+static const imp_region *find_conflict(const imp_region *regions, int count, const imp_region *region) {
+    for (int i = 0; i < count; i++) {
+        const imp_region *other = &regions[i];
 
         if (other->placed && other->begin <= region->end && region->begin <= other->end &&
             other->offset < region->offset + region->floats && region->offset < other->offset + other->floats)
@@ -142,26 +147,41 @@ static const imp_region *find_conflict(const imp_plan *plan, const imp_region *r
 
 /* Greedy by size, each at the lowest free offset (Pisarchyk and Lee, arXiv 2001.03288): for a chain of layers that
    halve the map it is as good as optimal, because small regions fill the holes between large ones. */
-static int place_regions(imp_plan *plan) {
-    size_t limit = SIZE_MAX / sizeof(float);
+size_t imp_regions_place(imp_region *regions, int count) {
+    size_t limit = SIZE_MAX / sizeof(float), all = 0;
     imp_region *region;
 
-    while ((region = next_region(plan)) != NULL) {
+    while ((region = next_region(regions, count)) != NULL) {
         const imp_region *conflict;
 
         if (region->floats > limit) return 0;
-        while ((conflict = find_conflict(plan, region)) != NULL) {
+        while ((conflict = find_conflict(regions, count, region)) != NULL) {
             region->offset = conflict->offset + conflict->floats;
             if (region->offset > limit - region->floats) return 0;
         }
         region->placed = 1;
-        if (region->offset + region->floats > plan->arena_floats) plan->arena_floats = region->offset + region->floats;
+        if (region->offset + region->floats > all) all = region->offset + region->floats;
     }
-    return 1;
+    return all;
+}
+
+/* The regions of all nodes, gathered for placing, and back. */
+static int place_regions(imp_plan *plan) {
+    size_t bytes = sizeof plan->nodes->regions;
+    imp_region *regions = imp_allocate_zero(plan->context, (size_t)plan->node_count, bytes);
+
+    if (!regions) return IMP_ERR_MEMORY;
+    for (int i = 0; i < plan->node_count; i++) memcpy(regions + i * IMP_REGION_KINDS, plan->nodes[i].regions, bytes);
+    plan->arena_floats = imp_regions_place(regions, plan->node_count * IMP_REGION_KINDS);
+    for (int i = 0; i < plan->node_count; i++) memcpy(plan->nodes[i].regions, regions + i * IMP_REGION_KINDS, bytes);
+    imp_release(plan->context, regions);
+    return IMP_OK;
 }
 
 int imp_plan_lay_out(imp_plan *plan) {
-    if (set_regions(plan) && place_regions(plan)) return IMP_OK;
+    int fits = set_regions(plan), status = fits ? place_regions(plan) : IMP_OK;
+
+    if (status != IMP_OK || (fits && plan->arena_floats)) return status;
     return imp_fail(plan->context, IMP_ERR_MEMORY, "out of memory: %d pictures of %dx%d need more than any memory",
                     plan->options.batch, plan->options.width, plan->options.height);
 }

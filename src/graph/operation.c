@@ -1,12 +1,11 @@
 /* The operations that networks consist of, each with its shape rule, forward and backward. */
 #include "graph/operation.h"
 
-/* ---- Input: pixels to the preprocessed map ----------------------------------------------------------------------- */
+/* ---- Input: pixels to the preprocessed map, or a map that is kept outside ---------------------------------------- */
 
 static int input_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out) {
     (void)in;
-    (void)layer;
-    out->channels = 3;
+    out->channels = plan->options.input_layer ? layer->channels : 3;
     out->height = plan->options.height;
     out->width = plan->options.width;
     return IMP_OK;
@@ -19,14 +18,22 @@ static double input_operations(const imp_layer *layer, const imp_view *in, const
 }
 
 static void input_forward(imp_plan *plan, const imp_node *node) {
-    plan->backend->load_pixels(plan->context, plan->network->preprocessing, plan->pixels, &node->value,
+    plan->backend->load_pixels(plan->context, plan->network->preprocessing, plan->pixels, plan->plane, &node->value,
                                imp_plan_replicates(plan));
 }
 
 static void input_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
     (void)contribution;
     plan->backend->store_pixel_gradient(plan->context, plan->network->preprocessing, &node->gradient,
-                                        imp_plan_replicates(plan), plan->pixel_gradient);
+                                        imp_plan_replicates(plan), imp_plan_is_window(plan), plan->pixel_gradient,
+                                        plan->plane);
+}
+
+static double no_operations(const imp_layer *layer, const imp_view *in, const imp_view *out) {
+    (void)layer;
+    (void)in;
+    (void)out;
+    return 0;
 }
 
 /* ---- Convolution, with bias and an optional ReLU ----------------------------------------------------------------- */
@@ -253,10 +260,16 @@ static const imp_operation operations[] = {
         },
 };
 
+const imp_operation imp_operation_kept = {
+    .name = "kept map",
+    .shape = input_shape,
+    .operations = no_operations,
+};
+
 const imp_operation *imp_operation_find(imp_operation_kind kind) {
     return (size_t)kind < sizeof operations / sizeof operations[0] ? &operations[kind] : NULL;
 }
 
 int imp_plan_replicates(const imp_plan *plan) {
-    return plan->options.first_padding == IMP_PADDING_REPLICATE;
+    return plan->options.first_padding == IMP_PADDING_REPLICATE && plan->options.input_layer == 0;
 }

@@ -39,6 +39,9 @@ typedef struct imp_operation {
 
 const imp_operation *imp_operation_find(imp_operation_kind kind); /* NULL: unknown */
 
+/* The input of a part of a network: a map that whoever runs the plan keeps. It has neither forward nor backward. */
+extern const imp_operation imp_operation_kept;
+
 /* What a convolution's node asks of the backend; backward without its contribution. */
 imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node);
 imp_map_convolution imp_convolution_backward_job(const imp_plan *plan, const imp_node *node);

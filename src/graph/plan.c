@@ -15,9 +15,8 @@ void *imp_plan_allocate(imp_plan *plan, size_t count, size_t bytes) {
     return memory;
 }
 
-/* Everything but the arena and the weights: cheap, whatever the size. *plan is set
-   on failure too, for imp_plan_free. */
-static int compile(imp_context *context, const imp_network *network, const imp_plan_options *options, imp_plan **plan) {
+int imp_plan_compile(imp_context *context, const imp_network *network, const imp_plan_options *options, int is_part,
+                     imp_plan **plan) {
     imp_plan *made = imp_allocate_zero(context, 1, sizeof *made);
     int status;
 
@@ -27,6 +26,8 @@ static int compile(imp_context *context, const imp_network *network, const imp_p
     made->network = network;
     made->backend = &imp_backend_cpu;
     made->options = *options;
+    made->is_part = is_part;
+    made->own_end = options->height;
     made->bytes = sizeof *made;
     status = imp_plan_lower(made);
     if (status == IMP_OK) status = imp_plan_lay_out(made);
@@ -34,17 +35,19 @@ static int compile(imp_context *context, const imp_network *network, const imp_p
     return status;
 }
 
-/* Floating-point operations of all that one forward and backward pass does, when every tap has a gradient. */
-static double plan_operations(const imp_plan *plan) {
+double imp_plan_operations(const imp_plan *plan, int backward) {
     double operations = 0;
 
-    for (int i = 0; i < plan->node_count; i++)
-        for (int kind = 0; kind < IMP_WORK_KINDS; kind++)
-            if (kind != IMP_WORK_BACKWARD || plan->options.backward) operations += plan->nodes[i].work[kind].operations;
+    for (int i = 0; i < plan->node_count; i++) {
+        const imp_work_record *work = plan->nodes[i].work;
+
+        operations += work[IMP_WORK_FORWARD].operations + work[IMP_WORK_STATISTICS].operations;
+        if (backward) operations += work[IMP_WORK_BACKWARD].operations + work[IMP_WORK_TAP_GRADIENT].operations;
+    }
     return operations;
 }
 
-static uint64_t missing_weights(const imp_plan *plan) {
+uint64_t imp_plan_missing_weights(const imp_plan *plan) {
     uint64_t bytes = 0;
 
     for (int i = 0; i < plan->node_count; i++) {
@@ -64,37 +67,12 @@ static uint64_t missing_weights(const imp_plan *plan) {
 int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes,
                      double *operations) {
     imp_plan *plan;
-    int status = compile(context, network, options, &plan);
+    int status = imp_plan_compile(context, network, options, 0, &plan);
 
     if (status == IMP_OK) {
-        *bytes = plan->bytes + missing_weights(plan);
-        *operations = plan_operations(plan);
+        *bytes = plan->bytes + imp_plan_missing_weights(plan);
+        *operations = imp_plan_operations(plan, plan->options.backward);
     }
-    imp_plan_free(plan);
-    return status;
-}
-
-static uint64_t target_bytes(const imp_plan *plan) {
-    uint64_t bytes = 0;
-
-    for (int i = 0; i < plan->options.tap_count; i++) {
-        const imp_map *map = &plan->nodes[plan->tap_nodes[i]].value;
-        imp_map bare;
-
-        if (!(plan->taps[i].use & IMP_TAP_MAP)) continue;
-        /* Cannot overflow: the same map with its halo did not. */
-        imp_map_layout(&bare, map->element, map->batch, map->view.channels, map->view.height, map->view.width, 0);
-        bytes += sizeof(imp_map_target) + imp_map_floats(&bare) * sizeof(float);
-    }
-    return bytes;
-}
-
-int imp_plan_measure_targets(imp_context *context, const imp_network *network, const imp_plan_options *options,
-                             uint64_t *bytes) {
-    imp_plan *plan;
-    int status = compile(context, network, options, &plan);
-
-    if (status == IMP_OK) *bytes = target_bytes(plan);
     imp_plan_free(plan);
     return status;
 }
@@ -129,27 +107,39 @@ static void name_kernels(imp_plan *plan, imp_node *node) {
     snprintf(node->work[IMP_WORK_TAP_GRADIENT].kernel, IMP_KERNEL_NAME_LENGTH, "gradient of losses %s", table);
 }
 
-static int prepare(imp_plan *plan) {
-    plan->arena = plan->backend->allocate(plan->context, plan->arena_floats * sizeof(float));
-    if (!plan->arena) return IMP_ERR_MEMORY;
+void imp_plan_place(imp_plan *plan, float *arena) {
+    plan->arena = arena;
     for (int i = 0; i < plan->node_count; i++) {
         imp_node *node = &plan->nodes[i];
-        int status;
 
+        if (node->operation == &imp_operation_kept) continue;
         imp_map_place(&node->value, imp_node_region(plan, node, IMP_REGION_VALUE));
         if (plan->options.backward) imp_map_place(&node->gradient, imp_node_region(plan, node, IMP_REGION_GRADIENT));
-        name_kernels(plan, node);
-        status = node->operation->prepare ? node->operation->prepare(plan, node) : IMP_OK;
-        if (status != IMP_OK) return status;
     }
-    return IMP_OK;
+}
+
+int imp_plan_prepare(imp_plan *plan) {
+    int status = IMP_OK;
+
+    for (int i = 0; i < plan->node_count && status == IMP_OK; i++) {
+        imp_node *node = &plan->nodes[i];
+
+        name_kernels(plan, node);
+        if (node->operation->prepare) status = node->operation->prepare(plan, node);
+    }
+    return status;
 }
 
 int imp_plan_create(imp_context *context, const imp_network *network, const imp_plan_options *options,
                     imp_plan **plan) {
-    int status = compile(context, network, options, plan);
+    int status = imp_plan_compile(context, network, options, 0, plan);
 
-    if (status == IMP_OK) status = prepare(*plan);
+    if (status == IMP_OK) {
+        float *arena = (*plan)->backend->allocate(context, (*plan)->arena_floats * sizeof(float));
+
+        if (arena) imp_plan_place(*plan, arena);
+        status = arena ? imp_plan_prepare(*plan) : IMP_ERR_MEMORY;
+    }
     if (status != IMP_OK) {
         imp_plan_free(*plan);
         *plan = NULL;
@@ -159,7 +149,7 @@ int imp_plan_create(imp_context *context, const imp_network *network, const imp_
 
 void imp_plan_free(imp_plan *plan) {
     if (!plan) return;
-    plan->backend->release(plan->context, plan->arena);
+    if (!plan->is_part) plan->backend->release(plan->context, plan->arena);
     imp_release(plan->context, plan->nodes);
     imp_release(plan->context, plan->tap_nodes);
     imp_release(plan->context, plan->taps);
@@ -174,23 +164,30 @@ void imp_work_record_add(imp_work_record *record, double since) {
 static void take_statistics(imp_plan *plan, imp_node *node) {
     float *sum = imp_node_region(plan, node, IMP_REGION_STATISTICS);
     size_t sums = (size_t)plan->options.batch * (size_t)node->value.view.channels;
+    imp_map own = imp_plan_own(plan, node, &node->value, 0);
     double start = imp_seconds();
 
-    plan->backend->statistics(plan->context, &node->value, imp_node_region(plan, node, IMP_REGION_PARTIALS), sum,
-                              sum + sums);
+    plan->backend->statistics(plan->context, &own, imp_node_region(plan, node, IMP_REGION_PARTIALS), sum, sum + sums);
     imp_work_record_add(&node->work[IMP_WORK_STATISTICS], start);
 }
 
-int imp_plan_forward(imp_plan *plan, const float *pixels) {
-    plan->pixels = pixels;
+void imp_plan_run(imp_plan *plan, int again) {
     for (int i = 0; i < plan->node_count; i++) {
         imp_node *node = &plan->nodes[i];
         double start = imp_seconds();
 
+        if (!node->operation->forward) continue;
+        if (again && node->tap >= 0 && plan->taps[node->tap].use == IMP_TAP_OUTPUT) break;
         node->operation->forward(plan, node);
         imp_work_record_add(&node->work[IMP_WORK_FORWARD], start);
-        if (node->regions[IMP_REGION_STATISTICS].floats) take_statistics(plan, node);
+        if (!again && node->regions[IMP_REGION_STATISTICS].floats) take_statistics(plan, node);
     }
+}
+
+int imp_plan_forward(imp_plan *plan, const float *pixels) {
+    plan->pixels = pixels;
+    plan->plane = (size_t)plan->options.height * (size_t)plan->options.width;
+    imp_plan_run(plan, 0);
     plan->pixels = NULL;
     plan->ran = 1;
     plan->can_go_back = plan->options.backward;
@@ -204,7 +201,8 @@ static const imp_node *tapped(const imp_plan *plan, int tap) {
 imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture) {
     const imp_node *node = tapped(plan, tap);
     const float *sum = imp_node_region(plan, node, IMP_REGION_STATISTICS);
-    const imp_view *shape = &node->value.view;
+    imp_map own = imp_plan_own(plan, node, &node->value, 0);
+    const imp_view *shape = &own.view;
     size_t channels = (size_t)shape->channels, batch = (size_t)plan->options.batch, index = (size_t)picture;
 
     if (!sum) return (imp_statistics){0};

@@ -18,7 +18,8 @@ typedef enum imp_padding { IMP_PADDING_ZERO, IMP_PADDING_REPLICATE } imp_padding
 
 typedef enum imp_tap_use {
     IMP_TAP_STATISTICS = 1,
-    IMP_TAP_MAP = 2 /* keep the map for imp_plan_map_loss and imp_plan_copy_map */
+    IMP_TAP_MAP = 2,   /* keep the map for imp_plan_map_loss and imp_plan_copy_map */
+    IMP_TAP_OUTPUT = 4 /* the last layer of a part of the network: graph/part.h */
 } imp_tap_use;
 
 typedef struct imp_tap {
@@ -35,6 +36,7 @@ typedef struct imp_plan_options {
     imp_padding first_padding; /* of layers that read the input; all others pad with zero */
     imp_element element;       /* of all maps and their gradients; bf16 is half the memory */
     int backward;              /* 0: activations are freed as soon as nothing needs them */
+    int input_layer;           /* not 0: a part of the network from this layer's output on, of that height and width */
 } imp_plan_options;
 
 /* Additive statistics of one picture's feature map F [channels, count]. */
@@ -62,10 +64,6 @@ typedef struct imp_tap_gradient {
    network. IMP_ERR_ARGUMENT: a picture too small for the network's pools up to the last tap, a size out of range. */
 int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes,
                      double *operations);
-
-/* The memory of the targets that imp_plan_copy_map would make of all taps that keep their map. */
-int imp_plan_measure_targets(imp_context *context, const imp_network *network, const imp_plan_options *options,
-                             uint64_t *bytes);
 
 int imp_plan_create(imp_context *context, const imp_network *network, const imp_plan_options *options, imp_plan **plan);
 void imp_plan_free(imp_plan *plan);

@@ -55,6 +55,15 @@ imp_map imp_map_picture(const imp_map *map, int picture) {
     return one;
 }
 
+imp_map imp_map_rows(const imp_map *map, int begin, int end) {
+    imp_map rows = *map;
+
+    if (rows.view.at) rows.view.at = imp_map_pixel(map, 0, 0, begin, 0);
+    rows.view.height = end - begin;
+    rows.halo = 0;
+    return rows;
+}
+
 imp_map imp_map_extended(const imp_map *map) {
     imp_map whole = *map;
 

@@ -28,6 +28,9 @@ void imp_map_place(imp_map *map, float *memory);
 imp_view imp_map_view(const imp_map *map, int picture);
 imp_map imp_map_picture(const imp_map *map, int picture);
 
+/* The same memory of all pictures, seen as rows [begin, end) alone, without a halo. */
+imp_map imp_map_rows(const imp_map *map, int begin, int end);
+
 /* The same memory seen with its halo as a part of the area, and without a halo around that. */
 imp_map imp_map_extended(const imp_map *map);
 

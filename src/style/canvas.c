@@ -13,6 +13,10 @@ int imp_canvas_height(const imp_canvas *canvas) {
     return canvas->height + 2 * canvas->margin;
 }
 
+int imp_canvas_is_same(const imp_canvas *a, const imp_canvas *b) {
+    return a->width == b->width && a->height == b->height && a->margin == b->margin;
+}
+
 size_t imp_canvas_floats(const imp_canvas *canvas) {
     return (size_t)3 * (size_t)imp_canvas_width(canvas) * (size_t)imp_canvas_height(canvas);
 }
@@ -46,21 +50,26 @@ static void extend(const float *picture, const imp_canvas *canvas, float *out) {
 
 int imp_canvas_transfer(imp_context *context, const float *planes, const imp_canvas *from, const imp_canvas *to,
                         imp_filter filter, float *out) {
-    int same = from->width == to->width && from->height == to->height;
-    if (same && from->margin == to->margin) {
+    int same = from->width == to->width && from->height == to->height, status = IMP_OK;
+    if (imp_canvas_is_same(from, to)) {
         memcpy(out, planes, imp_canvas_floats(to) * sizeof *out);
         return IMP_OK;
     }
+    if (same && to->margin == 0) {
+        cut(planes, from, out);
+        return IMP_OK;
+    }
     imp_canvas bare_from = {from->width, from->height, 0}, bare_to = {to->width, to->height, 0};
-    float *picture = imp_allocate(context, imp_canvas_floats(&bare_from) * sizeof(float));
-    float *resized = same ? picture : imp_allocate(context, imp_canvas_floats(&bare_to) * sizeof(float));
-    int status = picture && resized ? IMP_OK : IMP_ERR_MEMORY;
-    if (!status) cut(planes, from, picture);
-    if (!status && !same)
-        status =
-            imp_planes_resize(context, picture, 3, from->height, from->width, resized, to->height, to->width, filter);
-    if (!status) extend(resized, to, out);
-    if (resized != picture) imp_release(context, resized);
+    float *picture = from->margin ? imp_allocate(context, imp_canvas_floats(&bare_from) * sizeof(float)) : NULL;
+    float *resized = !same && to->margin ? imp_allocate(context, imp_canvas_floats(&bare_to) * sizeof(float)) : NULL;
+    if ((from->margin && !picture) || (!same && to->margin && !resized)) status = IMP_ERR_MEMORY;
+    if (picture && !status) cut(planes, from, picture);
+    const float *bare = picture ? picture : planes;
+    if (!same && !status)
+        status = imp_planes_resize(context, bare, 3, from->height, from->width, resized ? resized : out, to->height,
+                                   to->width, filter);
+    if (to->margin && !status) extend(same ? bare : resized, to, out);
+    imp_release(context, resized);
     imp_release(context, picture);
     return status;
 }

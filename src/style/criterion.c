@@ -1,4 +1,4 @@
-/* The criterion: taps of a plan, targets per tap, weighted sums of losses and gradients. */
+/* The criterion: taps of a network, targets per tap, weighted sums of losses and gradients. */
 #include "style/criterion.h"
 
 #include "style/variation.h"
@@ -8,7 +8,6 @@ typedef struct loss_tap {
     double content_weight, style_weight; /* of the layer, without the global weights */
     int has_content, has_style;
     imp_style_target *style_target;
-    imp_map_target *content_target;
     float *by_second, *by_sum;
 } loss_tap;
 
@@ -17,7 +16,7 @@ struct imp_criterion {
     const imp_network *network;
     const imp_settings *settings;
     int width, height;
-    imp_plan *plan;
+    imp_strips *strips;
     imp_tap taps[2 * IMP_MAX_LOSS_LAYERS];
     loss_tap losses[2 * IMP_MAX_LOSS_LAYERS];
     imp_tap_gradient gradients[2 * IMP_MAX_LOSS_LAYERS];
@@ -98,8 +97,8 @@ int imp_criterion_create(imp_context *context, const imp_network *network, const
     return IMP_OK;
 }
 
-/* Bytes of all but plans and the targets that come out of them. */
-static uint64_t bytes_beside_plan(const imp_criterion *criterion) {
+/* Bytes of all but strips. */
+static uint64_t bytes_beside_strips(const imp_criterion *criterion) {
     uint64_t bytes = sizeof *criterion;
     for (int i = 0; i < criterion->tap_count; i++) {
         int channels = criterion->network->layers[criterion->taps[i].layer].channels;
@@ -110,15 +109,20 @@ static uint64_t bytes_beside_plan(const imp_criterion *criterion) {
     return bytes;
 }
 
+/* What is left of memory for strips; 0 means no limit in both. */
+static uint64_t memory_of_strips(const imp_criterion *criterion, uint64_t memory) {
+    uint64_t beside = bytes_beside_strips(criterion);
+    if (memory == 0) return 0;
+    return memory > beside ? memory - beside : 1;
+}
+
 int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
-                          int height, uint64_t *bytes, double *operations) {
+                          int height, uint64_t memory, imp_strips_cost *cost) {
     imp_criterion criterion = {.context = context, .network = network, .settings = settings};
     list_taps(&criterion);
     imp_plan_options options = plan_options(&criterion, criterion.taps, criterion.tap_count, width, height, 1);
-    uint64_t targets;
-    int status = imp_plan_measure(context, network, &options, bytes, operations);
-    if (!status) status = imp_plan_measure_targets(context, network, &options, &targets);
-    if (!status) *bytes += targets + bytes_beside_plan(&criterion);
+    int status = imp_strips_measure(context, network, &options, memory_of_strips(&criterion, memory), cost);
+    if (!status) cost->bytes += bytes_beside_strips(&criterion);
     return status;
 }
 
@@ -135,49 +139,46 @@ static int list_style_taps(imp_criterion *criterion, imp_tap *taps, loss_tap **t
 }
 
 int imp_criterion_measure_style(imp_context *context, const imp_network *network, const imp_settings *settings,
-                                int width, int height, uint64_t *bytes) {
+                                int width, int height, uint64_t memory, imp_strips_cost *cost) {
     imp_criterion criterion = {.context = context, .network = network, .settings = settings};
     imp_tap taps[IMP_MAX_LOSS_LAYERS];
     loss_tap *targets[IMP_MAX_LOSS_LAYERS];
-    double operations;
     list_taps(&criterion);
     imp_plan_options options =
         plan_options(&criterion, taps, list_style_taps(&criterion, taps, targets), width, height, 0);
-    int status = imp_plan_measure(context, network, &options, bytes, &operations);
-    if (!status) *bytes += bytes_beside_plan(&criterion);
+    int status = imp_strips_measure(context, network, &options, memory_of_strips(&criterion, memory), cost);
+    if (!status) cost->bytes += bytes_beside_strips(&criterion);
     return status;
 }
 
-int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight) {
+int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight,
+                            uint64_t memory) {
     imp_tap taps[IMP_MAX_LOSS_LAYERS];
     loss_tap *targets[IMP_MAX_LOSS_LAYERS];
     int count = list_style_taps(criterion, taps, targets);
     imp_plan_options options = plan_options(criterion, taps, count, width, height, 0);
-    imp_plan *plan;
-    int status = imp_plan_create(criterion->context, criterion->network, &options, &plan);
+    imp_strips *strips;
+    int status = imp_strips_create(criterion->context, criterion->network, &options,
+                                   memory_of_strips(criterion, memory), &strips);
     if (status) return status;
-    status = imp_plan_forward(plan, style);
+    status = imp_strips_forward(strips, style);
     for (int i = 0; i < count && !status; i++) {
-        imp_statistics statistics = imp_plan_statistics(plan, i, 0);
+        imp_statistics statistics = imp_strips_statistics(strips, i, 0);
         status = imp_style_target_add(targets[i]->style_target, &statistics, weight);
     }
-    imp_plan_free(plan);
+    imp_strips_free(strips);
     return status;
 }
 
-/* Makes the plan only now, so that it and that of a style picture are never there at the same time. */
-int imp_criterion_set_content(imp_criterion *criterion, const float *content) {
+/* Makes the strips only now, so that they and those of a style picture are never there at the same time. */
+int imp_criterion_set_content(imp_criterion *criterion, const float *content, uint64_t memory) {
     imp_plan_options options =
         plan_options(criterion, criterion->taps, criterion->tap_count, criterion->width, criterion->height, 1);
-    int status = imp_plan_create(criterion->context, criterion->network, &options, &criterion->plan);
-    if (!status) status = imp_plan_forward(criterion->plan, content);
-    for (int i = 0; i < criterion->tap_count && !status; i++) {
-        loss_tap *tap = &criterion->losses[i];
-        if (tap->has_style) status = imp_style_target_finish(tap->style_target);
-        if (!tap->has_content || status) continue;
-        status = imp_plan_copy_map(criterion->plan, i, &tap->content_target);
-        criterion->gradients[i].target = tap->content_target;
-    }
+    int status = imp_strips_create(criterion->context, criterion->network, &options,
+                                   memory_of_strips(criterion, memory), &criterion->strips);
+    if (!status) status = imp_strips_keep_targets(criterion->strips, content);
+    for (int i = 0; i < criterion->tap_count && !status; i++)
+        if (criterion->losses[i].has_style) status = imp_style_target_finish(criterion->losses[i].style_target);
     return status;
 }
 
@@ -185,7 +186,7 @@ int imp_criterion_set_content(imp_criterion *criterion, const float *content) {
 static int evaluate_style(imp_criterion *criterion, int index, double *style) {
     loss_tap *tap = &criterion->losses[index];
     double value, weight = criterion->settings->style_weight * tap->style_weight;
-    imp_statistics statistics = imp_plan_statistics(criterion->plan, index, 0);
+    imp_statistics statistics = imp_strips_statistics(criterion->strips, index, 0);
     int status = imp_style_evaluate(tap->style_target, &statistics, weight, &value, tap->by_second, tap->by_sum);
     if (!status) *style += tap->style_weight * value;
     return status;
@@ -195,7 +196,7 @@ static int evaluate_style(imp_criterion *criterion, int index, double *style) {
 static void evaluate_content(imp_criterion *criterion, int index, double *content) {
     loss_tap *tap = &criterion->losses[index];
     double values, scale = criterion->network->preprocessing->feature_scale;
-    double sum = imp_plan_map_loss(criterion->plan, index, 0, tap->content_target, &values);
+    double sum = imp_strips_map_loss(criterion->strips, index, 0, &values);
     double factor = tap->content_weight * scale * scale / values;
     *content += factor * sum;
     criterion->gradients[index].map_weight = (float)(2 * criterion->settings->content_weight * factor);
@@ -204,12 +205,12 @@ static void evaluate_content(imp_criterion *criterion, int index, double *conten
 int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, imp_losses *losses, float *gradient) {
     const imp_settings *settings = criterion->settings;
     *losses = (imp_losses){0};
-    int status = imp_plan_forward(criterion->plan, planes);
+    int status = imp_strips_forward(criterion->strips, planes);
     for (int i = 0; i < criterion->tap_count && !status; i++) {
         if (criterion->losses[i].has_content) evaluate_content(criterion, i, &losses->content);
         if (criterion->losses[i].has_style) status = evaluate_style(criterion, i, &losses->style);
     }
-    if (!status) status = imp_plan_backward(criterion->plan, criterion->gradients, gradient);
+    if (!status) status = imp_strips_backward(criterion->strips, criterion->gradients, planes, gradient);
     if (!status && settings->variation_weight > 0)
         status = imp_variation(criterion->context, planes, 3, criterion->height, criterion->width,
                                settings->variation_weight, &losses->variation, gradient);
@@ -219,7 +220,7 @@ int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, imp_lo
 }
 
 int imp_criterion_profile(const imp_criterion *criterion, int index, imp_node_profile *profile) {
-    return imp_plan_profile(criterion->plan, index, profile);
+    return imp_strips_profile(criterion->strips, index, profile);
 }
 
 void imp_criterion_free(imp_criterion *criterion) {
@@ -227,10 +228,9 @@ void imp_criterion_free(imp_criterion *criterion) {
     for (int i = 0; i < criterion->tap_count; i++) {
         loss_tap *tap = &criterion->losses[i];
         imp_style_target_free(tap->style_target);
-        imp_map_target_free(criterion->context, tap->content_target);
         imp_release(criterion->context, tap->by_second);
         imp_release(criterion->context, tap->by_sum);
     }
-    imp_plan_free(criterion->plan);
+    imp_strips_free(criterion->strips);
     imp_release(criterion->context, criterion);
 }

@@ -3,6 +3,7 @@
 #ifndef IMP_STYLE_CRITERION_H
 #define IMP_STYLE_CRITERION_H
 
+#include "graph/strips.h"
 #include "style/settings.h"
 
 typedef struct imp_criterion imp_criterion;
@@ -16,19 +17,23 @@ typedef struct imp_losses {
 int imp_criterion_create(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
                          int height, imp_criterion **criterion);
 
-/* What a criterion with its content takes, in bytes, and the operations of one evaluation. */
+/* What a criterion takes: with its content, in the cheapest way within memory bytes (0: no limit), or the one that takes
+   the least where there is none. operations: of one evaluation. */
 int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
-                          int height, uint64_t *bytes, double *operations);
+                          int height, uint64_t memory, imp_strips_cost *cost);
 
-/* Bytes that a criterion takes while a style of this size is added to it. */
+/* The same while a style of this size is added to it. */
 int imp_criterion_measure_style(imp_context *context, const imp_network *network, const imp_settings *settings,
-                                int width, int height, uint64_t *bytes);
+                                int width, int height, uint64_t memory, imp_strips_cost *cost);
 
-/* style: planes [3, height, width] on 0..255, of any size that reaches the deepest style layer. */
-int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight);
+/* style: planes [3, height, width] on 0..255, of any size that reaches the deepest style layer. memory: that the
+   criterion may take meanwhile; 0: no limit. */
+int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight,
+                            uint64_t memory);
 
-/* content: planes of the criterion's own size. Once, after the last style. */
-int imp_criterion_set_content(imp_criterion *criterion, const float *content);
+/* content: planes of the criterion's own size. Once, after the last style. memory: that the criterion may take from now
+   on; 0: no limit. */
+int imp_criterion_set_content(imp_criterion *criterion, const float *content, uint64_t memory);
 
 /* Losses at planes [3, height, width]; gradient of the total by planes, written. */
 int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, imp_losses *losses, float *gradient);

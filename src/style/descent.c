@@ -38,11 +38,11 @@ static int carry_moments(imp_descent *descent, const imp_descent *previous) {
     return status;
 }
 
-static int create_optimizer(imp_descent *descent, const imp_descent *previous) {
+static int create_optimizer(imp_descent *descent, int history, const imp_descent *previous) {
     const imp_settings *settings = descent->settings;
     const imp_preset *preset = settings->preset;
     if (settings->optimizer != IMP_OPTIMIZER_ADAM) {
-        imp_lbfgs_options options = {.history = preset->history,
+        imp_lbfgs_options options = {.history = history,
                                      .line_search = settings->optimizer == IMP_OPTIMIZER_LBFGS_LINE_SEARCH,
                                      .learning_rate = settings->learning_rate,
                                      .first_step = preset->first_step};
@@ -59,7 +59,7 @@ static int averages(const imp_settings *settings) {
     return settings->preset->averaging > 0 && settings->optimizer == IMP_OPTIMIZER_ADAM;
 }
 
-int imp_descent_create(imp_context *context, const imp_settings *settings, const imp_canvas *canvas,
+int imp_descent_create(imp_context *context, const imp_settings *settings, const imp_canvas *canvas, int history,
                        const imp_descent *previous, imp_descent **out) {
     *out = NULL;
     imp_descent *descent = imp_allocate_zero(context, 1, sizeof *descent);
@@ -72,7 +72,7 @@ int imp_descent_create(imp_context *context, const imp_settings *settings, const
     descent->good = imp_allocate_zero(context, descent->count, sizeof(float));
     if (averages(settings)) descent->average = imp_allocate_zero(context, descent->count, sizeof(float));
     int status = descent->good && (descent->average || !averages(settings)) ? IMP_OK : IMP_ERR_MEMORY;
-    if (!status) status = create_optimizer(descent, previous);
+    if (!status) status = create_optimizer(descent, history, previous);
     if (status) {
         imp_descent_free(descent);
         return status;
@@ -81,9 +81,9 @@ int imp_descent_create(imp_context *context, const imp_settings *settings, const
     return IMP_OK;
 }
 
-uint64_t imp_descent_measure(const imp_settings *settings, const imp_canvas *canvas) {
+uint64_t imp_descent_measure(const imp_settings *settings, const imp_canvas *canvas, int history) {
     int arrays = 1 + averages(settings); /* good, average */
-    arrays += settings->optimizer == IMP_OPTIMIZER_ADAM ? 2 : 2 * settings->preset->history + 3;
+    arrays += settings->optimizer == IMP_OPTIMIZER_ADAM ? 2 : 2 * history + 3;
     return (uint64_t)arrays * imp_canvas_floats(canvas) * sizeof(float);
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "style/budget.h"
 #include "style/colour.h"
 #include "style/criterion.h"
 #include "style/descent.h"
@@ -17,8 +18,7 @@
 #define NOISE_DEVIATION 32.0 /* of the start from noise, around middle grey: an eighth of the range of a pixel */
 
 typedef struct style_picture {
-    float *planes;
-    imp_canvas canvas; /* the size that the final scale wants */
+    float *planes; /* at the size that the final scale wants */
     double weight;
 } style_picture;
 
@@ -28,7 +28,10 @@ struct imp_painting {
     imp_settings settings;
     float *photo; /* planes at the final size */
     style_picture styles[MAX_STYLES];
+    imp_canvas style_canvases[MAX_STYLES];
     int style_count;
+    int budgeted;          /* the scales know what memory they may take, */
+    imp_estimate estimate; /* and this is what they will */
 
     /* The scale at work: criterion and descent are NULL until its first evaluation. */
     int scale;
@@ -129,16 +132,6 @@ int imp_paint_create(imp_context *context, const imp_model *model, const imp_ima
     return IMP_OK;
 }
 
-/* The size of a style picture beside a canvas: proportions kept as far as the shorter
-   side reaches the deepest layer. */
-static imp_canvas style_canvas(const imp_painting *painting, int width, int height, const imp_canvas *beside) {
-    double least = imp_settings_least_side(&painting->settings, painting->network);
-    double side = (beside->width > beside->height ? beside->width : beside->height) * painting->settings.style_scale;
-    double factor = side / (width > height ? width : height);
-    return (imp_canvas){.width = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(width * factor))),
-                        .height = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(height * factor)))};
-}
-
 int imp_paint_add_style(imp_painting *painting, const imp_image *image, double weight) {
     imp_context *context = painting->context;
     if (painting->started > 0) return imp_fail(context, IMP_ERR_STATE, "a style cannot be added after the first step");
@@ -148,11 +141,11 @@ int imp_paint_add_style(imp_painting *painting, const imp_image *image, double w
         return imp_fail(context, IMP_ERR_ARGUMENT, "the weight of a style is %g; it must be above 0", weight);
 
     style_picture *style = &painting->styles[painting->style_count];
-    imp_canvas last = final_canvas(painting);
-    style->canvas = style_canvas(painting, image->width, image->height, &last);
-    int status = imp_image_to_planes(context, image, style->canvas.width, style->canvas.height, &style->planes);
+    imp_canvas last = final_canvas(painting), whole = {image->width, image->height, 0};
+    imp_canvas canvas = imp_settings_style_canvas(&painting->settings, painting->network, &whole, &last);
+    int status = imp_image_to_planes(context, image, canvas.width, canvas.height, &style->planes);
     if (!status && painting->settings.keep_colors == IMP_COLORS_BEFORE) {
-        size_t floats = imp_canvas_floats(&style->canvas);
+        size_t floats = imp_canvas_floats(&canvas);
         status = imp_colour_match(context, style->planes, floats / 3, painting->photo, imp_canvas_floats(&last) / 3);
         for (size_t i = 0; i < floats; i++) style->planes[i] = fminf(fmaxf(style->planes[i], 0), 255);
     }
@@ -162,51 +155,57 @@ int imp_paint_add_style(imp_painting *painting, const imp_image *image, double w
         return status;
     }
     style->weight = weight;
-    painting->style_count++;
+    painting->style_canvases[painting->style_count++] = canvas;
+    painting->budgeted = 0;
     return IMP_OK;
 }
 
-/* Bytes that a criterion on the canvas takes at most, while it is made and afterwards; operations of an evaluation. */
-static int measure_criterion(const imp_painting *painting, const imp_canvas *canvas, uint64_t *bytes,
-                             double *operations) {
-    int status = imp_criterion_measure(painting->context, painting->network, &painting->settings,
-                                       imp_canvas_width(canvas), imp_canvas_height(canvas), bytes, operations);
-    for (int i = 0; i < painting->style_count && !status; i++) {
-        const imp_canvas *whole = &painting->styles[i].canvas;
-        imp_canvas style = style_canvas(painting, whole->width, whole->height, canvas);
-        uint64_t adding;
-        status = imp_criterion_measure_style(painting->context, painting->network, &painting->settings, style.width,
-                                             style.height, &adding);
-        if (status) break;
-        /* The style at its final size is cut and resampled. */
-        adding += (2 * imp_canvas_floats(&style) + imp_canvas_floats(whole)) * sizeof(float);
-        if (adding > *bytes) *bytes = adding;
+/* Bytes that the painting holds before its first step. */
+static uint64_t bytes_held(const imp_painting *painting) {
+    imp_canvas last = final_canvas(painting);
+    size_t floats = imp_canvas_floats(&last) + imp_canvas_floats(canvas_of(painting));
+    for (int i = 0; i < painting->style_count; i++) floats += imp_canvas_floats(&painting->style_canvases[i]);
+    return floats * sizeof(float);
+}
+
+/* Shares the memory limit out over the scales, what others hold in this context left out. */
+static int make_budget(imp_painting *painting, imp_estimate *estimate) {
+    imp_context *context = painting->context;
+    imp_settings *settings = &painting->settings;
+    uint64_t limit = context->options.memory_limit, held = bytes_held(painting);
+    uint64_t now = atomic_load_explicit(&context->memory_now, memory_order_relaxed);
+    uint64_t others = now > held ? now - held : 0;
+    if (limit) limit = limit > others ? limit - others : 1;
+    imp_budget budget = {.context = context,
+                         .network = painting->network,
+                         .settings = settings,
+                         .styles = painting->style_canvases,
+                         .style_count = painting->style_count,
+                         .limit = limit};
+    for (int i = next_scale(settings, 0); i < settings->scale_count; i++) {
+        uint64_t bytes;
+        double operations;
+        if (settings->scales[i].iterations == 0 && i != painting->scale) continue;
+        int status = imp_budget_scale(&budget, i, &bytes, &operations);
+        if (status) return status;
+        if (bytes > estimate->bytes) estimate->bytes = bytes;
+        estimate->operations += operations * settings->scales[i].iterations;
     }
-    return status;
+    painting->budgeted = 1;
+    return IMP_OK;
 }
 
 int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate) {
     const imp_settings *settings = &painting->settings;
     imp_canvas last = final_canvas(painting);
-    imp_estimate sum = {.width = last.width, .height = last.height, .scales = settings->scale_count};
-    sum.iterations = imp_settings_iterations(settings);
-    for (int i = next_scale(settings, 0); i < settings->scale_count; i++) {
-        const imp_canvas *canvas = &settings->scales[i].canvas;
-        uint64_t bytes;
-        double operations;
-        int status = measure_criterion(painting, canvas, &bytes, &operations);
+    if (painting->started <= 0 || !painting->budgeted) {
+        imp_estimate sum = {.width = last.width, .height = last.height, .scales = settings->scale_count};
+        sum.iterations = imp_settings_iterations(settings);
+        int status = make_budget(painting, &sum);
         if (status) return status;
-        /* The picture and its gradient, and three times its size while the photo is brought onto the canvas, or the
-           result off it; the coarser scale's descent is there while this one's is made. */
-        bytes += (2 + 3) * imp_canvas_floats(canvas) * sizeof(float) + imp_descent_measure(settings, canvas);
-        if (i > 0) bytes += imp_descent_measure(settings, &settings->scales[i - 1].canvas);
-        if (bytes > sum.bytes) sum.bytes = bytes;
-        sum.operations += operations * settings->scales[i].iterations;
+        painting->estimate = sum;
     }
-    sum.bytes += imp_canvas_floats(&last) * sizeof(float); /* the photo */
-    for (int i = 0; i < painting->style_count; i++)
-        sum.bytes += imp_canvas_floats(&painting->styles[i].canvas) * sizeof(float);
-    *estimate = sum;
+    *estimate = painting->estimate;
     return IMP_OK;
 }
 
@@ -214,12 +213,20 @@ static int add_styles(imp_painting *painting) {
     int status = IMP_OK;
     for (int i = 0; i < painting->style_count && !status; i++) {
         style_picture *style = &painting->styles[i];
-        float *planes;
-        imp_canvas canvas = style_canvas(painting, style->canvas.width, style->canvas.height, canvas_of(painting));
-        status = transfer(painting->context, style->planes, &style->canvas, &canvas, IMP_FILTER_LANCZOS, &planes);
+        const imp_canvas *whole = &painting->style_canvases[i];
+        imp_canvas canvas =
+            imp_settings_style_canvas(&painting->settings, painting->network, whole, canvas_of(painting));
+        uint64_t memory = current(painting)->style_memory;
+        float *planes = style->planes;
+        if (!imp_canvas_is_same(whole, &canvas)) {
+            size_t bytes = imp_canvas_floats(&canvas) * sizeof(float);
+            status = transfer(painting->context, style->planes, whole, &canvas, IMP_FILTER_LANCZOS, &planes);
+            if (memory) memory = memory > bytes ? memory - bytes : 1;
+        }
         if (!status)
-            status = imp_criterion_add_style(painting->criterion, planes, canvas.width, canvas.height, style->weight);
-        imp_release(painting->context, planes);
+            status = imp_criterion_add_style(painting->criterion, planes, canvas.width, canvas.height, style->weight,
+                                             memory);
+        if (planes != style->planes) imp_release(painting->context, planes);
     }
     return status;
 }
@@ -233,14 +240,30 @@ static void release_criterion(imp_painting *painting) {
 
 static int create_criterion(imp_painting *painting) {
     const imp_canvas *canvas = canvas_of(painting);
-    float *photo = NULL;
+    imp_canvas last = final_canvas(painting);
+    float *photo = imp_canvas_is_same(canvas, &last) ? painting->photo : NULL;
     int status = imp_criterion_create(painting->context, painting->network, &painting->settings,
                                       imp_canvas_width(canvas), imp_canvas_height(canvas), &painting->criterion);
     if (!status) status = add_styles(painting);
-    if (!status) status = photo_on_canvas(painting, &photo);
-    if (!status) status = imp_criterion_set_content(painting->criterion, photo);
-    imp_release(painting->context, photo);
+    if (!status && !photo) status = photo_on_canvas(painting, &photo);
+    if (!status) status = imp_criterion_set_content(painting->criterion, photo, current(painting)->memory);
+    if (photo != painting->photo) imp_release(painting->context, photo);
     return status;
+}
+
+/* Says how the current scale keeps to the memory limit, where it has to do something for it. */
+static void tell_budget(const imp_painting *painting) {
+    const imp_scale *scale = current(painting);
+    int pairs = painting->settings.preset->history;
+    if (scale->windows > 1)
+        imp_log(painting->context, IMP_LOG_INFO,
+                "%d x %d pixels: the network runs in %d strips to keep to the memory limit", scale->canvas.width,
+                scale->canvas.height, scale->windows);
+    if (painting->settings.optimizer != IMP_OPTIMIZER_ADAM && scale->history < pairs)
+        imp_log(painting->context, IMP_LOG_WARNING,
+                "%d x %d pixels: L-BFGS keeps %d pairs in place of %d to keep to the memory limit, and may need more "
+                "iterations",
+                scale->canvas.width, scale->canvas.height, scale->history, pairs);
 }
 
 /* Makes the criterion and descent of the current scale, unless they are there. */
@@ -248,9 +271,18 @@ static int prepare_scale(imp_painting *painting) {
     if (painting->criterion) return IMP_OK;
     const imp_canvas *canvas = canvas_of(painting);
     imp_descent *descent = NULL;
+    imp_estimate estimate;
+    int status = painting->budgeted ? IMP_OK : imp_paint_estimate(painting, &estimate);
+    if (status) return status;
     painting->gradient = imp_allocate(painting->context, imp_canvas_floats(canvas) * sizeof(float));
     if (!painting->gradient) return IMP_ERR_MEMORY;
-    int status = imp_descent_create(painting->context, &painting->settings, canvas, painting->descent, &descent);
+    if (painting->settings.optimizer != IMP_OPTIMIZER_ADAM) { /* which carries nothing over */
+        imp_descent_free(painting->descent);
+        painting->descent = NULL;
+    }
+    tell_budget(painting);
+    status = imp_descent_create(painting->context, &painting->settings, canvas, current(painting)->history,
+                                painting->descent, &descent);
     if (!status) {
         imp_descent_free(painting->descent);
         painting->descent = descent;
@@ -294,10 +326,10 @@ static int advance_scale(imp_painting *painting) {
     int index = next_scale(&painting->settings, painting->scale + 1);
     const float *picture = imp_descent_picture(painting->descent, painting->planes);
     float *planes;
+    release_criterion(painting); /* its memory may be what the larger picture needs */
     int status = transfer(painting->context, picture, canvas_of(painting), &painting->settings.scales[index].canvas,
                           IMP_FILTER_BICUBIC, &planes);
     if (status) return status;
-    release_criterion(painting);
     imp_release(painting->context, painting->planes);
     painting->planes = planes;
     painting->scale = index;
@@ -409,6 +441,8 @@ int imp_paint_image(imp_painting *painting, imp_depth depth, imp_image *out) {
     const float *picture = painting->planes;
     if (painting->descent && painting->scale_iteration > 0 && !painting->failed)
         picture = imp_descent_picture(painting->descent, painting->planes);
+    if (imp_canvas_is_same(canvas_of(painting), &last) && painting->settings.keep_colors != IMP_COLORS_AFTER)
+        return imp_planes_to_image(painting->context, picture, last.width, last.height, depth, out);
     float *planes;
     int status = transfer(painting->context, picture, canvas_of(painting), &last, IMP_FILTER_BICUBIC, &planes);
     if (!status && painting->settings.keep_colors == IMP_COLORS_AFTER)

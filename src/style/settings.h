@@ -20,6 +20,11 @@ typedef struct imp_loss_layer {
 typedef struct imp_scale {
     imp_canvas canvas;
     int iterations;
+    /* Of style/budget.h: pairs of L-BFGS; bytes for the criterion, and while a style is added to it, that style's planes
+       included, 0 without a limit; windows in which the network is run. */
+    int history;
+    uint64_t memory, style_memory;
+    int windows;
 } imp_scale;
 
 typedef struct imp_settings {
@@ -48,6 +53,11 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
 
 /* The shortest side that reaches the deepest loss layer: a pixel is left after its pools. */
 int imp_settings_least_side(const imp_settings *settings, const imp_network *network);
+
+/* The size of a style picture, of whole size beside the final picture, beside a canvas: proportions kept as far as the
+   shorter side reaches the deepest layer. */
+imp_canvas imp_settings_style_canvas(const imp_settings *settings, const imp_network *network, const imp_canvas *whole,
+                                     const imp_canvas *beside);
 
 /* Iterations over all scales. */
 int imp_settings_iterations(const imp_settings *settings);

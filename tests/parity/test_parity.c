@@ -122,7 +122,7 @@ static void features(void **state) {
         char full[16];
         snprintf(full, sizeof full, "conv%s", name);
         imp_tap tap = {imp_network_find_tap(&fix.model->network, full), IMP_TAP_MAP};
-        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, IMP_ELEMENT_F32, 0};
+        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, IMP_ELEMENT_F32, 0, 0};
         imp_plan *plan;
         int c, h, w;
         require(imp_plan_create(fix.context, &fix.model->network, &options, &plan));
@@ -152,7 +152,7 @@ static void gram_matrices(void **state) {
         char full[16];
         snprintf(full, sizeof full, "conv%s", name);
         imp_tap tap = {imp_network_find_tap(&fix.model->network, full), IMP_TAP_STATISTICS};
-        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, IMP_ELEMENT_F32, 0};
+        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, IMP_ELEMENT_F32, 0, 0};
         imp_plan *plan;
         require(imp_plan_create(fix.context, &fix.model->network, &options, &plan));
         require(imp_plan_forward(plan, fix.style));
@@ -171,8 +171,8 @@ static void gram_matrices(void **state) {
 static imp_criterion *create_criterion(const imp_settings *settings) {
     imp_criterion *criterion;
     require(imp_criterion_create(fix.context, &fix.model->network, settings, SIDE, SIDE, &criterion));
-    require(imp_criterion_add_style(criterion, fix.style, SIDE, SIDE, 1));
-    require(imp_criterion_set_content(criterion, fix.content));
+    require(imp_criterion_add_style(criterion, fix.style, SIDE, SIDE, 1, 0));
+    require(imp_criterion_set_content(criterion, fix.content, 0));
     return criterion;
 }
 
@@ -225,7 +225,8 @@ static void descend(const imp_settings *settings, double *losses, int count) {
     imp_criterion *criterion = create_criterion(settings);
     imp_descent *descent;
     memcpy(planes, fix.content, VALUES * sizeof *planes);
-    require(imp_descent_create(fix.context, settings, &settings->scales[0].canvas, NULL, &descent));
+    require(imp_descent_create(fix.context, settings, &settings->scales[0].canvas, settings->preset->history, NULL,
+                               &descent));
     for (int i = 0; i < count; i++) {
         imp_losses at;
         require(imp_criterion_evaluate(criterion, planes, &at, gradient));

@@ -1,0 +1,112 @@
+/* Adding up what is there at each moment of a scale, and choosing what fits. */
+#include "style/budget.h"
+
+#include "style/descent.h"
+
+#define LEAST_PAIRS 3           /* of L-BFGS: with fewer it needs many more iterations for the same loss */
+#define SMALL_THINGS (1u << 17) /* bytes: structs, and a header of 64 for each block of memory */
+
+/* The moments of a scale that may be the fullest. */
+typedef struct scale_bytes {
+    uint64_t common;  /* there as long as the criterion: picture, gradient, descent, photo, styles */
+    uint64_t beside;  /* the most that comes beside a whole criterion: the photo on the canvas, the resulting image */
+    uint64_t without; /* the most while there is no criterion */
+} scale_bytes;
+
+static uint64_t larger(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
+static uint64_t bytes_of(const imp_canvas *canvas) {
+    return imp_canvas_floats(canvas) * sizeof(float);
+}
+
+static imp_canvas without_margin(const imp_canvas *canvas) {
+    return (imp_canvas){canvas->width, canvas->height, 0};
+}
+
+/* Beside source and result, while planes are brought from one canvas to another. */
+static uint64_t bytes_of_transfer(const imp_canvas *from, const imp_canvas *to) {
+    imp_canvas bare_from = without_margin(from), bare_to = without_margin(to);
+    int same = from->width == to->width && from->height == to->height;
+    if (same) return from->margin && to->margin ? bytes_of(&bare_from) : 0;
+    return (from->margin ? bytes_of(&bare_from) : 0) + (to->margin ? bytes_of(&bare_to) : 0);
+}
+
+static scale_bytes measure_scale(const imp_budget *budget, int index, int history) {
+    const imp_settings *settings = budget->settings;
+    const imp_canvas *canvas = &settings->scales[index].canvas;
+    imp_canvas last = without_margin(&settings->scales[settings->scale_count - 1].canvas);
+    uint64_t picture = bytes_of(canvas), photo = bytes_of(&last), held = photo + SMALL_THINGS;
+    for (int i = 0; i < budget->style_count; i++) held += bytes_of(&budget->styles[i]);
+
+    scale_bytes bytes = {.common = held + 2 * picture + imp_descent_measure(settings, canvas, history)};
+    /* The image that the result is written to has two bytes a sample at most, half of a plane's. */
+    bytes.beside = (imp_canvas_is_same(canvas, &last) ? 0 : photo + bytes_of_transfer(canvas, &last)) + photo / 2;
+    bytes.beside = larger(bytes.beside, imp_canvas_is_same(canvas, &last) ? 0 : picture);
+    bytes.without = bytes.common + picture + bytes_of_transfer(&last, canvas);
+    if (index == 0) return bytes;
+    const imp_scale *before = &settings->scales[index - 1];
+    uint64_t carried = imp_descent_measure(settings, &before->canvas, before->history);
+    uint64_t moved = bytes_of_transfer(&before->canvas, canvas);
+    bytes.without = larger(bytes.without, held + bytes_of(&before->canvas) + carried + picture + moved);
+    if (settings->optimizer == IMP_OPTIMIZER_ADAM)
+        bytes.without = larger(bytes.without, bytes.common + carried + moved);
+    return bytes;
+}
+
+/* What is left of the limit; 0 stays "no limit". */
+static uint64_t rest(uint64_t limit, uint64_t used) {
+    if (limit == 0) return 0;
+    return limit > used ? limit - used : 1;
+}
+
+/* Bytes at most while the styles are added. */
+static int measure_styles(const imp_budget *budget, imp_scale *scale, uint64_t common, uint64_t *bytes) {
+    int status = IMP_OK;
+    *bytes = 0;
+    for (int i = 0; i < budget->style_count && !status; i++) {
+        const imp_canvas *whole = &budget->styles[i];
+        imp_canvas style = imp_settings_style_canvas(budget->settings, budget->network, whole, &scale->canvas);
+        uint64_t planes = imp_canvas_is_same(whole, &style) ? 0 : bytes_of(&style);
+        imp_strips_cost cost;
+        status = imp_criterion_measure_style(budget->context, budget->network, budget->settings, style.width,
+                                             style.height, rest(budget->limit, common + planes), &cost);
+        if (!status) *bytes = larger(*bytes, common + planes + larger(cost.bytes, bytes_of_transfer(whole, &style)));
+    }
+    return status;
+}
+
+/* Bytes at most with so many pairs, in the cheapest way; fills in the scale. */
+static int measure(const imp_budget *budget, int index, int history, uint64_t *bytes, double *operations) {
+    imp_scale *scale = &budget->settings->scales[index];
+    scale_bytes parts = measure_scale(budget, index, history);
+    uint64_t with_styles;
+    imp_strips_cost cost;
+    scale->history = history;
+    scale->memory = rest(budget->limit, parts.common + parts.beside);
+    scale->style_memory = rest(budget->limit, parts.common);
+    int status =
+        imp_criterion_measure(budget->context, budget->network, budget->settings, imp_canvas_width(&scale->canvas),
+                              imp_canvas_height(&scale->canvas), scale->memory, &cost);
+    if (!status) status = measure_styles(budget, scale, parts.common, &with_styles);
+    if (status) return status;
+    scale->windows = cost.windows;
+    *operations = cost.operations;
+    *bytes = larger(larger(parts.without, with_styles), parts.common + parts.beside + cost.bytes);
+    return IMP_OK;
+}
+
+int imp_budget_scale(const imp_budget *budget, int index, uint64_t *bytes, double *operations) {
+    const imp_settings *settings = budget->settings;
+    int pairs = settings->preset->history, status;
+    int least = settings->optimizer == IMP_OPTIMIZER_ADAM || pairs < LEAST_PAIRS ? pairs : LEAST_PAIRS;
+    do status = measure(budget, index, pairs, bytes, operations);
+    while (!status && budget->limit > 0 && *bytes > budget->limit && pairs-- > least);
+    if (status || budget->limit == 0 || *bytes <= budget->limit) return status;
+    const imp_canvas *canvas = &settings->scales[index].canvas;
+    return imp_fail(budget->context, IMP_ERR_MEMORY,
+                    "out of memory: %d x %d pixels need at least %.0f MB, and the limit leaves %.0f MB; use a smaller "
+                    "picture or raise the limit",
+                    canvas->width, canvas->height, (double)*bytes / (1 << 20), (double)budget->limit / (1 << 20));
+}

@@ -1,0 +1,217 @@
+/* Strips against one plan of the whole picture: every way of cutting that a memory limit leads to, odd sizes, batches,
+   every kind of tap. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gradients/fixture.h"
+#include "graph/strips.h"
+
+#define CONVOLUTION(from, channels, kernel, padding)                                                                   \
+    { IMP_OPERATION_CONVOLUTION, from, channels, kernel, padding, NULL }
+#define RELU(from)                                                                                                     \
+    { .kind = IMP_OPERATION_RELU, .input = from }
+#define POOL(from)                                                                                                     \
+    { .kind = IMP_OPERATION_POOL, .input = from }
+#define BOTH (IMP_TAP_STATISTICS | IMP_TAP_MAP)
+
+/* Blocks of one and two convolutions, a pool after a pool, another kernel than 3x3, a ReLU on its own. */
+static const naive_layer chain[] = {
+    CONVOLUTION(0, 19, 3, 1),
+    RELU(1), /* 1, 2 */
+    CONVOLUTION(2, 33, 3, 1),
+    RELU(3),
+    POOL(4), /* 3, 4, 5 */
+    CONVOLUTION(5, 16, 5, 2),
+    RELU(6),
+    POOL(7), /* 6, 7, 8 */
+    POOL(8),
+    RELU(9), /* 9, 10 */
+    CONVOLUTION(10, 5, 3, 1),
+    RELU(11), /* 11, 12 */
+};
+static const imp_tap all_taps[] = {{2, BOTH}, {4, IMP_TAP_STATISTICS}, {7, BOTH}, {9, BOTH}, {12, BOTH}};
+static const imp_tap pool_taps[] = {{0, BOTH}, {3, IMP_TAP_MAP}, {5, BOTH}, {8, BOTH}};
+
+#define NETWORK(layers, taps) layers, sizeof layers / sizeof layers[0], taps, sizeof taps / sizeof taps[0]
+
+static const fixture_case cases[] = {
+    {"chain", NETWORK(chain, all_taps), 1, 64, 20, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
+    {"chain, odd", NETWORK(chain, all_taps), 1, 79, 19, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
+    {"chain, odd, replicate", NETWORK(chain, all_taps), 1, 53, 18, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE},
+    {"chain, average, batch", NETWORK(chain, all_taps), 2, 62, 33, IMP_POOL_AVERAGE, 2, IMP_PADDING_REPLICATE},
+    {"chain, low", NETWORK(chain, all_taps), 1, 23, 70, IMP_POOL_AVERAGE, 0, IMP_PADDING_ZERO},
+    {"pools and pixels", NETWORK(chain, pool_taps), 1, 61, 21, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
+};
+
+/* Both compute in float, each value a sum of some hundred products whose roundings of 6e-8 add up like a random walk, and
+   pass on through a few layers. */
+#define TOLERANCE 5e-5
+
+static double *widen(const float *values, size_t count) {
+    double *wide = naive_allocate(count, sizeof *wide);
+
+    for (size_t i = 0; i < count; i++) wide[i] = (double)values[i];
+    return wide;
+}
+
+static void compare(const char *name, const char *what, uint64_t memory, const float *values, const float *expected,
+                    size_t count) {
+    double *wide = widen(expected, count), error = fixture_error(values, wide, count);
+
+    if (!(error <= TOLERANCE))
+        fail_msg("%s within %llu bytes: %s is off by %g of its root mean square", name, (unsigned long long)memory,
+                 what, error);
+    free(wide);
+}
+
+/* Two sets of pictures, the gradients by every tap, and what one plan makes of them. */
+typedef struct whole_run {
+    fixture made; /* its pixels are those that are compared; upside down they are the targets */
+    imp_tap_gradient *gradients;
+    float *target_pixels, *gradient;
+    double *losses; /* [tap_count, batch] */
+} whole_run;
+
+static void run_whole(whole_run *run, imp_context *context, const fixture_case *at) {
+    fixture *made = &run->made;
+    int count = at->tap_count * at->batch;
+
+    fixture_make(made, context, at, 1);
+    run->gradient = naive_allocate(made->pixel_count, sizeof(float));
+    run->target_pixels = naive_allocate(made->pixel_count, sizeof(float));
+    run->gradients = naive_allocate((size_t)count, sizeof *run->gradients);
+    run->losses = naive_allocate((size_t)count, sizeof *run->losses);
+    for (size_t i = 0; i < made->pixel_count; i++) run->target_pixels[i] = made->pixels[made->pixel_count - 1 - i];
+    assert_int_equal(imp_plan_forward(made->plan, run->target_pixels), IMP_OK);
+    for (int tap = 0; tap < at->tap_count; tap++) {
+        if (!(at->taps[tap].use & IMP_TAP_MAP)) continue;
+        imp_map_target_free(context, made->targets[tap]);
+        assert_int_equal(imp_plan_copy_map(made->plan, tap, &made->targets[tap]), IMP_OK);
+    }
+    assert_int_equal(imp_plan_forward(made->plan, made->pixels), IMP_OK);
+    for (int i = 0; i < count; i++) {
+        const naive_term *term = &made->terms[i];
+        double values;
+
+        run->gradients[i] =
+            (imp_tap_gradient){term->by_second, term->by_sum, term->map_weight, made->targets[i / at->batch]};
+        if (made->targets[i / at->batch])
+            run->losses[i] =
+                imp_plan_map_loss(made->plan, i / at->batch, i % at->batch, made->targets[i / at->batch], &values);
+    }
+    fixture_backward(made, run->gradient);
+    assert_int_equal(imp_plan_forward(made->plan, made->pixels), IMP_OK); /* for the statistics */
+}
+
+static void free_whole(whole_run *run) {
+    free(run->gradient);
+    free(run->target_pixels);
+    free(run->gradients);
+    free(run->losses);
+    fixture_free(&run->made);
+}
+
+static void compare_results(const whole_run *run, const fixture_case *at, uint64_t memory, const imp_strips *strips) {
+    for (int i = 0; i < at->tap_count * at->batch; i++) {
+        int tap = i / at->batch, picture = i % at->batch;
+        double values, loss;
+
+        if (at->taps[tap].use & IMP_TAP_STATISTICS) {
+            imp_statistics expected = imp_plan_statistics(run->made.plan, tap, picture);
+            imp_statistics got = imp_strips_statistics(strips, tap, picture);
+            size_t channels = (size_t)expected.channels;
+
+            assert_true(got.channels == expected.channels && got.count == expected.count);
+            compare(at->name, "sum", memory, got.sum, expected.sum, channels);
+            compare(at->name, "second moments", memory, got.second, expected.second, channels * channels);
+        }
+        if (!(at->taps[tap].use & IMP_TAP_MAP)) continue;
+        loss = imp_strips_map_loss(strips, tap, picture, &values);
+        if (!(fabs(loss - run->losses[i]) <= TOLERANCE * run->losses[i]))
+            fail_msg("%s within %llu bytes: map loss %g, not %g", at->name, (unsigned long long)memory, loss,
+                     run->losses[i]);
+    }
+}
+
+static void compare_strips(const whole_run *run, const fixture_case *at, imp_context *context, uint64_t memory) {
+    size_t count = run->made.pixel_count;
+    float *gradient = naive_allocate(count, sizeof *gradient);
+    imp_strips *strips;
+
+    memset(gradient, 0xff, count * sizeof *gradient);
+    assert_int_equal(imp_strips_create(context, &run->made.network, &run->made.options, memory, &strips), IMP_OK);
+    assert_int_equal(imp_strips_keep_targets(strips, run->target_pixels), IMP_OK);
+    for (int round = 0; round < 2; round++) { /* nothing of the first may be left in the second */
+        assert_int_equal(imp_strips_forward(strips, run->made.pixels), IMP_OK);
+        compare_results(run, at, memory, strips);
+        assert_int_equal(imp_strips_backward(strips, run->gradients, run->made.pixels, gradient), IMP_OK);
+        compare(at->name, "pixel gradient", memory, gradient, run->gradient, count);
+    }
+    imp_strips_free(strips);
+    free(gradient);
+}
+
+/* Every limit at which another way of running is chosen, from the whole on down to the least. Returns how many ways. */
+static int compare_all_limits(const fixture_case *at, imp_context *context) {
+    whole_run run;
+    imp_strips_cost cost;
+    int ways = 0, windows = 0;
+
+    run_whole(&run, context, at);
+    for (uint64_t memory = UINT64_MAX;; memory = cost.bytes - 1) {
+        uint64_t asked = memory;
+
+        assert_int_equal(imp_strips_measure(context, &run.made.network, &run.made.options, memory, &cost), IMP_OK);
+        if (cost.bytes > asked) break; /* there is nothing smaller */
+        compare_strips(&run, at, context, asked);
+        ways++;
+        if (cost.windows > windows) windows = cost.windows;
+    }
+    compare_strips(&run, at, context, 1); /* the least, whatever is asked for */
+    assert_true(windows > 3 && cost.windows > 1);
+    free_whole(&run);
+    return ways;
+}
+
+static void test_limits(void **state) {
+    static const char *const instruction_sets[] = {"c", NULL};
+
+    (void)state;
+    for (size_t set = 0; set < 2; set++) {
+        imp_context *context = fixture_context(2, instruction_sets[set]);
+
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+            assert_true(compare_all_limits(&cases[i], context) > 3);
+        imp_context_free(context);
+    }
+}
+
+/* VGG19's own layers with an eighth of its channels, and taps where the classic method has them. */
+static void test_vgg19(void **state) {
+    naive_layer layers[64];
+    const imp_tap taps[] = {{2, IMP_TAP_STATISTICS},  {7, IMP_TAP_STATISTICS}, {12, IMP_TAP_STATISTICS},
+                            {21, IMP_TAP_STATISTICS}, {23, IMP_TAP_MAP},       {30, IMP_TAP_STATISTICS}};
+    fixture_case vgg19 = {"vgg19",      layers, naive_vgg19(layers, 8), taps, 6, 1, 171, 38,
+                          IMP_POOL_MAX, 0,      IMP_PADDING_REPLICATE};
+    imp_context *context = fixture_context(2, NULL);
+
+    (void)state;
+    assert_true(compare_all_limits(&vgg19, context) > 10);
+    imp_context_free(context);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_vgg19),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
