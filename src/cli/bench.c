@@ -13,6 +13,7 @@
 
 typedef struct bench_settings {
     int size, iterations, threads;
+    size_t memory_limit;
     const char *precision, *model, *instruction_set;
     bool json;
 } bench_settings;
@@ -59,6 +60,13 @@ static const imp_cli_option bench_options[] = {
      .minimum = 1,
      .maximum = IMP_CLI_MAX_THREADS,
      .help = "Threads; one for each processor where it is not given."},
+    {.name = "max-memory",
+     .kind = IMP_CLI_BYTES,
+     AT(memory_limit),
+     .value = "BYTES",
+     .minimum = IMP_CLI_MIN_MEMORY,
+     .maximum = IMP_CLI_MAX_MEMORY,
+     .help = "Use no more memory than this (800M, 2G)."},
     {.name = "instruction-set",
      .kind = IMP_CLI_CHOICE,
      AT(instruction_set),
@@ -166,21 +174,37 @@ static void print_result(const bench_run *run) {
     fputs("}\n", stdout);
 }
 
-static int create_context(bench_run *run) {
+static void log_warning(void *user, imp_log_level level, const char *message) {
+    (void)user;
+    if (level == IMP_LOG_WARNING) imp_cli_warn("%s", message);
+}
+
+static int create_context(bench_run *run, size_t memory_limit) {
     imp_context_options options;
     imp_context_options_default(&options);
     options.threads = run->settings->threads;
     options.instruction_set = run->settings->instruction_set;
+    options.memory_limit = memory_limit;
+    options.log = log_warning;
     int status = imp_context_create(&options, &run->context);
     return status ? imp_cli_fail_status(run->context, status) : 0;
+}
+
+/* The context that painting is limited in: what the model and the program take is known only when it is open. */
+static int limit_context(bench_run *run) {
+    if (!run->settings->memory_limit) return 0;
+    imp_context_free(run->context);
+    run->context = NULL;
+    return create_context(run, imp_cli_context_limit(run->settings->memory_limit));
 }
 
 static int run_bench(void *user, char **arguments, int count) {
     (void)arguments, (void)count;
     bench_run run = {.settings = user};
     run.seconds = calloc((size_t)run.settings->iterations, sizeof *run.seconds);
-    int code = run.seconds ? create_context(&run) : imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
+    int code = run.seconds ? create_context(&run, 0) : imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
     if (!code) code = imp_cli_open_model(run.context, run.settings->model, &run.model);
+    if (!code) code = limit_context(&run);
     if (!code) code = create_painting(&run);
     if (!code) code = time_iterations(&run);
     if (!code) print_result(&run);

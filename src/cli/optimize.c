@@ -100,12 +100,12 @@ static void log_line(void *user, imp_log_level level, const char *message) {
     }
 }
 
-static int create_context(optimize_run *run) {
+static int create_context(optimize_run *run, size_t memory_limit) {
     const imp_cli_optimize_settings *settings = run->settings;
     imp_context_options options;
     imp_context_options_default(&options);
     options.threads = settings->threads;
-    options.memory_limit = settings->memory_limit;
+    options.memory_limit = memory_limit;
     options.instruction_set = settings->instruction_set;
     options.log = log_line;
     options.user = (void *)(uintptr_t)settings; /* comes back to log_line, which takes it as const */
@@ -124,13 +124,22 @@ static int create_painting(optimize_run *run, const imp_image *photo, const imp_
     return status ? imp_cli_fail_status(run->context, status) : 0;
 }
 
+/* Opens the model, and begins a context for all that follows: what the program and the model take, which the limit
+   counts too, is known only then. */
+static int open_model(optimize_run *run) {
+    int code = imp_cli_open_model(run->context, run->settings->model, &run->model);
+    if (code || !run->settings->memory_limit) return code;
+    imp_context_free(run->context);
+    run->context = NULL;
+    return create_context(run, imp_cli_context_limit(run->settings->memory_limit));
+}
+
 /* Reads the photo and the start picture, and keeps them no longer than the painting needs to take its copies. */
 static int start_painting(optimize_run *run) {
     imp_image photo = {.size = sizeof photo}, initial = {.size = sizeof initial};
     int code = 0, status = imp_picture_read(run->context, run->photo, &photo);
     if (!status && run->settings->initial) status = imp_picture_read(run->context, run->settings->initial, &initial);
     if (status) code = imp_cli_fail_status(run->context, status);
-    if (!code) code = imp_cli_open_model(run->context, run->settings->model, &run->model);
     if (!code) code = create_painting(run, &photo, &initial);
     imp_image_release(run->context, &photo);
     imp_image_release(run->context, &initial);
@@ -146,17 +155,12 @@ static int add_style(optimize_run *run, const style_argument *style) {
     return code;
 }
 
-/* Refuses what is known not to fit, and warns of what probably does not. */
-static int check_memory(const optimize_run *run, size_t held_before) {
+/* Refuses what is known not to fit, and warns of what probably does not. --max-memory is the library's affair. */
+static int check_memory(const optimize_run *run) {
     char needed_text[IMP_CLI_SIZE_TEXT], there_text[IMP_CLI_SIZE_TEXT];
-    const double needed = (double)run->estimate.bytes, limit = (double)run->settings->memory_limit;
+    const double needed = (double)run->estimate.bytes;
     const double space = (double)imp_cli_address_space_left(), available = (double)imp_cli_memory_available();
     imp_cli_size_text(needed_text, needed);
-    if (limit > 0 && (double)held_before + needed > limit)
-        return imp_cli_fail(IMP_CLI_FAILURE,
-                            "this painting needs about %s, more than --max-memory allows: "
-                            "give a smaller --size",
-                            needed_text);
     if (needed > space)
         return imp_cli_fail(IMP_CLI_FAILURE,
                             "this painting needs about %s, more than the %s that the limit of the "
@@ -172,17 +176,16 @@ static int check_memory(const optimize_run *run, size_t held_before) {
 /* Everything that can fail early. */
 static int prepare(optimize_run *run) {
     int code = check_options(run);
-    if (!code) code = create_context(run);
+    if (!code) code = create_context(run, run->settings->memory_limit);
     if (!code) code = check_output(run);
+    if (!code) code = open_model(run);
     if (!code) code = start_painting(run);
     for (int i = 0; !code && i < run->settings->styles.count; i++) code = add_style(run, &run->styles[i]);
     if (code) return code;
     run->estimate.size = sizeof run->estimate;
     int status = imp_painting_estimate(run->painting, &run->estimate);
     if (status) return imp_cli_fail_status(run->context, status);
-    imp_context_info info = {.size = sizeof info};
-    imp_context_get_info(run->context, &info);
-    return check_memory(run, info.memory_now);
+    return check_memory(run);
 }
 
 static void print_start_json(const optimize_run *run, const imp_context_info *info) {

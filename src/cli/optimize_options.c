@@ -6,8 +6,6 @@
 #define MAX_WEIGHT 1e12
 #define MAX_ITERATIONS 1000000
 #define MAX_SECONDS (30 * 24 * 3600.0)
-#define MIN_MEMORY 1048576.0
-#define MAX_MEMORY 1.152921504606847e18 /* 2^60 */
 
 /* Declares name_at(index) over a list of names. */
 #define NAMES(function, ...)                                                                                           \
@@ -95,8 +93,9 @@ const imp_cli_option imp_cli_optimize_options[] = {
      .help = "A model file, or the name of an installed one (see impasto model list); vgg19 where it is not given."},
     {"threads", 'j', WHOLE(1, IMP_CLI_MAX_THREADS), AT(threads), .value = "N",
      .help = "Threads; one for each processor where it is not given. The result is the same for any number."},
-    {"max-memory", 0, .kind = IMP_CLI_BYTES, .minimum = MIN_MEMORY, .maximum = MAX_MEMORY, AT(memory_limit),
-     .value = "BYTES", .help = "Use no more memory than this (800M, 2G)."},
+    {"max-memory", 0, .kind = IMP_CLI_BYTES, .minimum = IMP_CLI_MIN_MEMORY, .maximum = IMP_CLI_MAX_MEMORY,
+     AT(memory_limit), .value = "BYTES",
+     .help = "Use no more memory than this (800M, 2G): a large picture is then painted in strips, which takes longer."},
     {"precision", 0, CHOICE(precision_at), AT(painting.precision), .value = "TYPE",
      .help = "Of the network's feature maps: bf16 halves their memory and, where the CPU has it, takes less time; auto."},
     {"instruction-set", 0, CHOICE(imp_cli_instruction_set_at), AT(instruction_set), .value = "NAME",

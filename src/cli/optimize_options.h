@@ -5,6 +5,10 @@
 #include "cli/options.h"
 #include "impasto.h"
 
+/* Bounds of --max-memory. */
+#define IMP_CLI_MIN_MEMORY 1048576.0
+#define IMP_CLI_MAX_MEMORY 1.152921504606847e18 /* 2^60 */
+
 typedef struct imp_cli_optimize_settings {
     imp_painting_options painting; /* what the options set directly */
     imp_cli_texts styles;          /* "painting.jpg" or "painting.jpg:2" */

@@ -63,7 +63,7 @@ static imp_contribution next_contribution(const imp_plan *plan, imp_node *node) 
 
     node->written = 1;
     node->pending--;
-    if (node->relu && (node->pending == 0 || imp_plan_is_window(plan))) contribution.mask = &node->value;
+    if (node->relu && (node->pending == 0 || plan->has_windows)) contribution.mask = &node->value;
     return contribution;
 }
 
@@ -71,7 +71,7 @@ static imp_contribution next_contribution(const imp_plan *plan, imp_node *node) 
 static imp_contribution next_tap_contribution(const imp_plan *plan, imp_node *node) {
     imp_contribution contribution = next_contribution(plan, node);
 
-    if (contribution.accumulate || !imp_plan_is_window(plan)) return contribution;
+    if (contribution.accumulate || !plan->has_windows) return contribution;
     plan->backend->clear(plan->context, &node->gradient);
     contribution.accumulate = 1;
     return contribution;
@@ -152,7 +152,7 @@ int imp_plan_run_backward(imp_plan *plan, const imp_tap_gradient *gradients) {
 
     count_contributions(plan, gradients);
     /* Windows overlap, and add up in the map that is kept. */
-    if (input->operation == &imp_operation_kept) input->written = imp_plan_is_window(plan);
+    if (input->operation == &imp_operation_kept) input->written = plan->has_windows;
     for (int i = plan->node_count - 1; i >= 0; i--) {
         imp_node *node = &plan->nodes[i];
 

@@ -78,9 +78,10 @@ struct imp_plan {
     int ran;               /* a forward pass is done: statistics and kept maps are there */
     int can_go_back;       /* nothing has run since the forward pass: all values are there */
 
-    /* Of a part (graph/part.h): where its window begins in the picture, which of the window's rows are its own, both
-       counted at its input, and the gradient of the part's whole output; view.at NULL: none. */
-    int is_part, first_row, own_begin, own_end;
+    /* Of a part (graph/strips.h): whether it is run in several windows of rows, then where its window begins in the
+       picture and which of the window's rows are its own, all counted at its input; and the gradient of the part's
+       whole output; view.at NULL: none. */
+    int is_part, has_windows, first_row, own_begin, own_end;
     imp_map output_gradient;
 };
 
@@ -104,15 +105,10 @@ uint64_t imp_plan_missing_weights(const imp_plan *plan);
 /* backward.c: gradients as in imp_plan_backward, unchecked. Returns whether any came to the input. */
 int imp_plan_run_backward(imp_plan *plan, const imp_tap_gradient *gradients);
 
-/* Whether the plan sees some rows of a part's input, not all. */
-static inline int imp_plan_is_window(const imp_plan *plan) {
-    return plan->is_part && (plan->own_begin > 0 || plan->own_end < plan->options.height);
-}
-
 /* Those rows of a map of the node's shape that are the plan's own. first_row: 0 for a map of the plan, plan->first_row
    for one of the whole picture. */
 static inline imp_map imp_plan_own(const imp_plan *plan, const imp_node *node, const imp_map *map, int first_row) {
-    if (!imp_plan_is_window(plan)) return *map;
+    if (!plan->has_windows) return *map;
     return imp_map_rows(map, (first_row + plan->own_begin) >> node->level, (first_row + plan->own_end) >> node->level);
 }
 

@@ -25,7 +25,7 @@ static void input_forward(imp_plan *plan, const imp_node *node) {
 static void input_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
     (void)contribution;
     plan->backend->store_pixel_gradient(plan->context, plan->network->preprocessing, &node->gradient,
-                                        imp_plan_replicates(plan), imp_plan_is_window(plan), plan->pixel_gradient,
+                                        imp_plan_replicates(plan), plan->has_windows, plan->pixel_gradient,
                                         plan->plane);
 }
 

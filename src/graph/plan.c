@@ -27,7 +27,6 @@ int imp_plan_compile(imp_context *context, const imp_network *network, const imp
     made->backend = &imp_backend_cpu;
     made->options = *options;
     made->is_part = is_part;
-    made->own_end = options->height;
     made->bytes = sizeof *made;
     status = imp_plan_lower(made);
     if (status == IMP_OK) status = imp_plan_lay_out(made);

@@ -19,7 +19,7 @@ typedef enum imp_padding { IMP_PADDING_ZERO, IMP_PADDING_REPLICATE } imp_padding
 typedef enum imp_tap_use {
     IMP_TAP_STATISTICS = 1,
     IMP_TAP_MAP = 2,   /* keep the map for imp_plan_map_loss and imp_plan_copy_map */
-    IMP_TAP_OUTPUT = 4 /* the last layer of a part of the network: graph/part.h */
+    IMP_TAP_OUTPUT = 4 /* the last layer of a part of the network: graph/strips.h */
 } imp_tap_use;
 
 typedef struct imp_tap {

@@ -94,6 +94,7 @@ static int make_part(imp_strips *strips, const imp_network *network, const imp_s
 
         status = imp_plan_compile(strips->context, network, &options, 1, &part->plan);
     }
+    if (part->plan) part->plan->has_windows = shape->windows > 1;
     imp_release(strips->context, own);
     return status;
 }
