@@ -76,7 +76,7 @@ typedef struct imp_context_options {
     size_t size;                 /* sizeof(imp_context_options) */
     int threads;                 /* 1..256; 0: one for each processor that this process may use */
     size_t memory_limit;         /* bytes that the context may hold at once, models not counted; 0: no limit */
-    const char *instruction_set; /* "c", "avx2", "avx512", "avx512bf16": no more than this; NULL: the best there is */
+    const char *instruction_set; /* see imp_instruction_set_name: no more than this; NULL: the best there is */
     /* Memory from the caller: allocate returns 64-byte aligned memory or NULL; both may be called from any thread.
        Give both or neither. */
     void *(*allocate)(void *user, size_t bytes);
@@ -87,6 +87,10 @@ typedef struct imp_context_options {
 } imp_context_options;
 
 IMP_API void imp_context_options_default(imp_context_options *options);
+
+/* The instruction sets of this kind of processor, from plain C on, whether this very one has them or not: "c", "sse2",
+   "avx2", "avx512", "avx512bf16" on x86-64; "c", "neon" on ARM64; "c", "portable" elsewhere. NULL past the last. */
+IMP_API const char *imp_instruction_set_name(int index);
 
 /* options may be NULL for the defaults. On failure *context is NULL and the status alone says why. */
 IMP_API int imp_context_create(const imp_context_options *options, imp_context **context);

@@ -3,15 +3,16 @@
 #define IMP_BASE_CPU_H
 
 typedef enum imp_cpu_feature {
-    IMP_CPU_AVX2 = 1,   /* AVX2 and FMA */
-    IMP_CPU_AVX512 = 2, /* AVX-512 F, BW, DQ, VL */
-    IMP_CPU_AVX512_BF16 = 4
+    IMP_CPU_VECTORS = 1, /* what every processor of its kind has: SSE2 of x86-64, NEON of ARM64 */
+    IMP_CPU_AVX2 = 2,    /* AVX2 and FMA */
+    IMP_CPU_AVX512 = 4,  /* AVX-512 F, BW, DQ, VL */
+    IMP_CPU_AVX512_BF16 = 8
 } imp_cpu_feature;
 
 /* imp_cpu_feature bits. */
 unsigned imp_cpu_features(void);
 
-/* The features that instruction_set ("c", "avx2", "avx512", "avx512bf16") allows; -1 for an unknown name. NULL allows all. */
+/* The features that an instruction set allows (imp_instruction_set_name); -1 for an unknown name. NULL allows all. */
 int imp_cpu_features_allowed(const char *instruction_set);
 
 /* The name of the best instruction set among the features, as imp_cpu_features_allowed takes it. */

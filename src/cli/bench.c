@@ -71,7 +71,7 @@ static const imp_cli_option bench_options[] = {
      .kind = IMP_CLI_CHOICE,
      AT(instruction_set),
      .value = "NAME",
-     .choice = imp_cli_instruction_set_at,
+     .choice = imp_instruction_set_name,
      .help = "Use no more of the processor than this."},
     {.name = "json", .kind = IMP_CLI_FLAG, AT(json), .help = "Print one JSON object, for programs."},
     {0}};

@@ -22,11 +22,6 @@ NAMES(colors_at, "before", "after")
 NAMES(start_at, "content", "noise")
 NAMES(depth_at, "8", "16")
 
-const char *imp_cli_instruction_set_at(int index) {
-    static const char *const names[] = {"c", "avx2", "avx512", "avx512bf16", NULL};
-    return names[index];
-}
-
 void imp_cli_optimize_defaults(void *user) {
     imp_cli_optimize_settings *settings = user;
     imp_painting_options_default(&settings->painting);
@@ -98,7 +93,7 @@ const imp_cli_option imp_cli_optimize_options[] = {
      .help = "Use no more memory than this (800M, 2G): a large picture is then painted in strips, which takes longer."},
     {"precision", 0, CHOICE(precision_at), AT(painting.precision), .value = "TYPE",
      .help = "Of the network's feature maps: bf16 halves their memory and, where the CPU has it, takes less time; auto."},
-    {"instruction-set", 0, CHOICE(imp_cli_instruction_set_at), AT(instruction_set), .value = "NAME",
+    {"instruction-set", 0, CHOICE(imp_instruction_set_name), AT(instruction_set), .value = "NAME",
      .help = "Use no more of the processor than this."},
     {"json", 0, FLAG, AT(json), .help = "Print events for programs: one JSON object a line."},
     {"quiet", 0, FLAG, AT(quiet), .help = "Print nothing but warnings and errors."},

@@ -21,9 +21,6 @@ typedef struct imp_cli_optimize_settings {
 extern const imp_cli_option imp_cli_optimize_options[];
 void imp_cli_optimize_defaults(void *settings);
 
-/* The instruction sets by name, for other commands' tables too. */
-const char *imp_cli_instruction_set_at(int index);
-
 enum { IMP_CLI_MAX_THREADS = 256 };
 
 #endif

@@ -10,8 +10,7 @@ const imp_kernels *imp_kernels_get(unsigned cpu_features, imp_element element) {
     if (half && (cpu_features & IMP_CPU_AVX512_BF16)) return &imp_kernels_avx512_bf16;
     if (cpu_features & IMP_CPU_AVX512) return half ? &imp_kernels_avx512_half : &imp_kernels_avx512;
     if (cpu_features & IMP_CPU_AVX2) return half ? &imp_kernels_avx2_half : &imp_kernels_avx2;
-#else
-    (void)cpu_features;
 #endif
+    if (cpu_features & IMP_CPU_VECTORS) return half ? &imp_kernels_portable_half : &imp_kernels_portable;
     return half ? &imp_kernels_c_half : &imp_kernels_c;
 }

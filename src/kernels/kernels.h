@@ -96,7 +96,7 @@ static inline int imp_winograd_tiles(int size, int outputs) {
 typedef enum imp_pool_kind { IMP_POOL_MAX, IMP_POOL_AVERAGE } imp_pool_kind;
 
 typedef struct imp_kernels {
-    const char *name;    /* "avx512", "avx2", "c" ... */
+    const char *name;    /* "avx512", "avx2", "sse2", "neon", "c" ... */
     imp_element element; /* of every view that it is given */
 
     /* Bytes that packed weights take (enough for either direction), and the packing of weights[out][in][kh][kw].

@@ -6,6 +6,7 @@
 
 /* Of f32 maps; of bf16 maps, multiplied in f32 (half) or in bf16. */
 extern const imp_kernels imp_kernels_c, imp_kernels_c_half;
+extern const imp_kernels imp_kernels_portable, imp_kernels_portable_half;
 #ifdef __x86_64__
 extern const imp_kernels imp_kernels_avx2, imp_kernels_avx2_half;
 extern const imp_kernels imp_kernels_avx512, imp_kernels_avx512_half, imp_kernels_avx512_bf16;

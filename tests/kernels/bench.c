@@ -96,6 +96,12 @@ static void run_winograd_6(const imp_kernels *kernels, bench_work *work) {
     run_winograd(kernels, work, kernels->winograd[1]);
 }
 
+/* Plain C has no Winograd, and bf16 factors have none of the larger tiles. */
+static int can_run(const imp_kernels *kernels, work_function *run) {
+    if (run == run_winograd_4) return kernels->winograd[0] != NULL;
+    return run != run_winograd_6 || (kernels->winograd[0] && kernels->winograd[1]);
+}
+
 static void run_moments(const imp_kernels *kernels, bench_work *work) {
     const imp_view *in = &work->given_in;
     kernels->second_moments(in, 0, imp_blocks(in->channels), 0, in->height, work->second,
@@ -146,7 +152,7 @@ static void measure(const imp_kernels *const *tables, int count, const char *nam
         double now_peak = measure_peak();
         if (now_peak > peak) peak = now_peak;
         for (int i = 0; i < count; i++) {
-            if (run == run_winograd_6 && !tables[i]->winograd[1]) continue;
+            if (!can_run(tables[i], run)) continue;
             work_give(work, tables[i]);
             double begin = now();
             run(tables[i], work);
@@ -156,7 +162,7 @@ static void measure(const imp_kernels *const *tables, int count, const char *nam
     }
     printf("%-26s peak %4.0f GF/s", name, peak * 1e-9);
     for (int i = 0; i < count; i++) {
-        if (run == run_winograd_6 && !tables[i]->winograd[1]) continue;
+        if (!can_run(tables[i], run)) continue;
         printf("  %s %.2f ms", tables[i]->name, best[i] * 1e3);
         if (bytes > 0) printf(" %.1f GB/s", bytes / best[i] * 1e-9);
         if (operations > 0) printf(" %.0f GF/s", operations / best[i] * 1e-9);

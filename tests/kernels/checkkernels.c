@@ -6,18 +6,21 @@
 
 #include "base/cpu.h"
 #include "check.h"
+#include "impasto.h"
 
 #define SHAPES_SKIPPED 6 /* one shape of convolution of so many, so that sanitizers end in time */
 
 /* The tables from the plainest on, each once: for f32 maps, then for bf16. */
 static int find_tables(const char *only, const imp_kernels *tables[MOST_TABLES]) {
-    const unsigned features = imp_cpu_features(), steps[] = {0, IMP_CPU_AVX2, IMP_CPU_AVX2 | IMP_CPU_AVX512, ~0u};
+    const imp_kernels *last = NULL;
     int count = 0;
-    for (int i = 0; i < MOST_TABLES; i++) {
-        const imp_kernels *table = imp_kernels_get(features & steps[i % 4], i < 4 ? IMP_ELEMENT_F32 : IMP_ELEMENT_BF16);
-        if (count > 0 && tables[count - 1] == table) continue;
-        if (!only || !strcmp(only, table->name)) tables[count++] = table;
-    }
+    for (imp_element element = IMP_ELEMENT_F32; element <= IMP_ELEMENT_BF16; element++)
+        for (int set = 0; imp_instruction_set_name(set); set++) {
+            unsigned allowed = (unsigned)imp_cpu_features_allowed(imp_instruction_set_name(set));
+            const imp_kernels *table = imp_kernels_get(imp_cpu_features() & allowed, element);
+            if (table != last && (!only || !strcmp(only, table->name))) tables[count++] = table;
+            last = table;
+        }
     return count;
 }
 
@@ -33,7 +36,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(argv[i], "--table") && i + 1 < argc)
             only = argv[++i];
         else {
-            fprintf(stderr, "usage: %s [--bench] [--all] [--table c|avx2|avx512]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--bench] [--all] [--table c|sse2|neon|avx2|avx512|...]\n", argv[0]);
             return 2;
         }
     }

@@ -1,0 +1,106 @@
+/* The vectors that the kernels are written in, as any machine has them: four lanes of the compiler's own, which are SSE2
+ * on x86-64 and NEON on ARM64; a block of 16 channels is four. */
+#ifndef IMP_KERNELS_VECTOR_H
+#define IMP_KERNELS_VECTOR_H
+
+#include <stdint.h>
+
+#ifdef __ARM_FEATURE_FMA
+#include <arm_neon.h>
+#endif
+
+#define LANES 4
+#define TILE_BLOCKS 1
+#ifdef __aarch64__
+/* 6 pixels x 1 block of 4 vectors: 24 sums, 4 weights and a pixel of the 32 registers. */
+#define TILE_PIXELS 6
+#define PORTABLE_NAME "neon"
+#else
+/* 2 pixels x 1 block of 4 vectors: 8 sums, 4 weights, a pixel and a product of the 16 registers. */
+#define TILE_PIXELS 2
+#ifdef __x86_64__
+#define PORTABLE_NAME "sse2"
+#else
+#define PORTABLE_NAME "portable"
+#endif
+#endif
+typedef float vector __attribute__((vector_size(16)));
+typedef uint32_t vector_bits __attribute__((vector_size(16)));
+typedef uint16_t vector_half __attribute__((vector_size(8)));
+typedef int32_t condition __attribute__((vector_size(16))); /* a lane is -1 where it holds, else 0 */
+
+static inline vector spread(float a) {
+    return (vector){a, a, a, a};
+}
+static inline vector zero(void) {
+    return spread(0);
+}
+static inline vector load(const float *from) {
+    vector a;
+    __builtin_memcpy(&a, from, sizeof a);
+    return a;
+}
+static inline void store(float *to, vector a) {
+    __builtin_memcpy(to, &a, sizeof a);
+}
+/* Where which holds a, elsewhere b. */
+static inline vector blend(condition which, vector a, vector b) {
+    return (vector)((which & (condition)a) | (~which & (condition)b));
+}
+/* Where which holds a, elsewhere 0. */
+static inline vector keep(condition which, vector a) {
+    return (vector)(which & (condition)a);
+}
+/* bf16 to f32, and back to the nearest, ties to even; a NaN stays one. */
+static inline vector load_half(const uint16_t *from) {
+    vector_half half;
+    __builtin_memcpy(&half, from, sizeof half);
+    return (vector)(__builtin_convertvector(half, vector_bits) << 16);
+}
+static inline void store_half(uint16_t *to, vector a) {
+    vector_bits bits = (vector_bits)a, near = bits + ((bits >> 16 & 1) + 0x7fff);
+    near = (vector_bits)blend(a == a, (vector)near, (vector)(bits | 0x400000));
+    vector_half half = __builtin_convertvector(near >> 16, vector_half);
+    __builtin_memcpy(to, &half, sizeof half);
+}
+/* The first or second of two neighbours in bf16, in every lane as f32. Both are read at once, as compilers see. */
+static inline vector_bits spread_both(const uint16_t *pair) {
+    uint32_t both = pair[0] | (uint32_t)pair[1] << 16;
+    return (vector_bits){both, both, both, both};
+}
+static inline vector spread_first(const uint16_t *pair) {
+    return (vector)(spread_both(pair) << 16);
+}
+static inline vector spread_second(const uint16_t *pair) {
+    return (vector)(spread_both(pair) & 0xffff0000);
+}
+static inline vector add(vector a, vector b) {
+    return a + b;
+}
+static inline vector subtract(vector a, vector b) {
+    return a - b;
+}
+static inline vector multiply(vector a, vector b) {
+    return a * b;
+}
+/* Rounded once where the machine can; there is no way yet to say so to every compiler. */
+static inline vector multiply_add(vector a, vector b, vector sum) {
+#ifdef __ARM_FEATURE_FMA
+    return vfmaq_f32(sum, a, b);
+#else
+    return a * b + sum;
+#endif
+}
+static inline condition greater(vector a, vector b) {
+    return a > b;
+}
+/* a > b, or a is NaN. */
+static inline condition greater_or_nan(vector a, vector b) {
+    return (a > b) | (a != a);
+}
+/* a > b ? a : b, which is b when either is NaN. */
+static inline vector maximum(vector a, vector b) {
+    return blend(greater(a, b), a, b);
+}
+
+#endif
