@@ -16,8 +16,8 @@
 #define TILE_PIXELS 6
 #define PORTABLE_NAME "neon"
 #else
-/* 2 pixels x 1 block of 4 vectors: 8 sums, 4 weights, a pixel and a product of the 16 registers. */
-#define TILE_PIXELS 2
+/* 3 pixels x 1 block of 4 vectors: 12 sums, a pixel and a product of the 16 registers; weights are read for each pixel. */
+#define TILE_PIXELS 3
 #ifdef __x86_64__
 #define PORTABLE_NAME "sse2"
 #else
@@ -28,6 +28,9 @@ typedef float vector __attribute__((vector_size(16)));
 typedef uint32_t vector_bits __attribute__((vector_size(16)));
 typedef uint16_t vector_half __attribute__((vector_size(8)));
 typedef int32_t condition __attribute__((vector_size(16))); /* a lane is -1 where it holds, else 0 */
+/* In memory, wherever they lie: memcpy would bring vectors there through other registers. */
+typedef float stored_vector __attribute__((vector_size(16), aligned(4), may_alias));
+typedef uint16_t stored_half __attribute__((vector_size(8), aligned(2), may_alias));
 
 static inline vector spread(float a) {
     return (vector){a, a, a, a};
@@ -36,12 +39,10 @@ static inline vector zero(void) {
     return spread(0);
 }
 static inline vector load(const float *from) {
-    vector a;
-    __builtin_memcpy(&a, from, sizeof a);
-    return a;
+    return *(const stored_vector *)from;
 }
 static inline void store(float *to, vector a) {
-    __builtin_memcpy(to, &a, sizeof a);
+    *(stored_vector *)to = a;
 }
 /* Where which holds a, elsewhere b. */
 static inline vector blend(condition which, vector a, vector b) {
@@ -53,15 +54,17 @@ static inline vector keep(condition which, vector a) {
 }
 /* bf16 to f32, and back to the nearest, ties to even; a NaN stays one. */
 static inline vector load_half(const uint16_t *from) {
-    vector_half half;
-    __builtin_memcpy(&half, from, sizeof half);
-    return (vector)(__builtin_convertvector(half, vector_bits) << 16);
+    vector_half high = *(const stored_half *)from, low = {0}; /* an instruction; a conversion and a shift are more */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return (vector)__builtin_shufflevector(low, high, 0, 4, 1, 5, 2, 6, 3, 7);
+#else
+    return (vector)__builtin_shufflevector(high, low, 0, 4, 1, 5, 2, 6, 3, 7);
+#endif
 }
 static inline void store_half(uint16_t *to, vector a) {
     vector_bits bits = (vector_bits)a, near = bits + ((bits >> 16 & 1) + 0x7fff);
     near = (vector_bits)blend(a == a, (vector)near, (vector)(bits | 0x400000));
-    vector_half half = __builtin_convertvector(near >> 16, vector_half);
-    __builtin_memcpy(to, &half, sizeof half);
+    *(stored_half *)to = __builtin_convertvector(near >> 16, vector_half);
 }
 /* The first or second of two neighbours in bf16, in every lane as f32. Both are read at once, as compilers see. */
 static inline vector_bits spread_both(const uint16_t *pair) {
