@@ -92,7 +92,8 @@ const imp_cli_option imp_cli_optimize_options[] = {
      AT(memory_limit), .value = "BYTES",
      .help = "Use no more memory than this (800M, 2G): a large picture is then painted in strips, which takes longer."},
     {"precision", 0, CHOICE(precision_at), AT(painting.precision), .value = "TYPE",
-     .help = "Of the network's feature maps: bf16 halves their memory and, where the CPU has it, takes less time; auto."},
+     .help =
+         "Of the network's feature maps: bf16 halves their memory and, where the CPU has it, takes less time; auto."},
     {"instruction-set", 0, CHOICE(imp_instruction_set_name), AT(instruction_set), .value = "NAME",
      .help = "Use no more of the processor than this."},
     {"json", 0, FLAG, AT(json), .help = "Print events for programs: one JSON object a line."},

@@ -1,5 +1,5 @@
-/* The vectors that the kernels are written in, as any machine has them: four lanes of the compiler's own, which are SSE2
- * on x86-64 and NEON on ARM64; a block of 16 channels is four. */
+/* The vectors that the kernels are written in, as any machine has them: four lanes of the compiler's own, which are
+ * SSE2 on x86-64 and NEON on ARM64; a block of 16 channels is four. */
 #ifndef IMP_KERNELS_VECTOR_H
 #define IMP_KERNELS_VECTOR_H
 
@@ -16,7 +16,7 @@
 #define TILE_PIXELS 6
 #define PORTABLE_NAME "neon"
 #else
-/* 3 pixels x 1 block of 4 vectors: 12 sums, a pixel and a product of the 16 registers; weights are read for each pixel. */
+/* 3 pixels x 1 block of 4 vectors: 12 sums, a pixel and a product of the 16 registers; weights are read for each. */
 #define TILE_PIXELS 3
 #ifdef __x86_64__
 #define PORTABLE_NAME "sse2"
