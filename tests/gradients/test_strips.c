@@ -42,12 +42,14 @@ static const imp_tap pool_taps[] = {{0, BOTH}, {3, IMP_TAP_MAP}, {5, BOTH}, {8, 
 #define NETWORK(layers, taps) layers, sizeof layers / sizeof layers[0], taps, sizeof taps / sizeof taps[0]
 
 static const fixture_case cases[] = {
-    {"chain", NETWORK(chain, all_taps), 1, 64, 20, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
-    {"chain, odd", NETWORK(chain, all_taps), 1, 79, 19, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
-    {"chain, odd, replicate", NETWORK(chain, all_taps), 1, 53, 18, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE},
-    {"chain, average, batch", NETWORK(chain, all_taps), 2, 62, 33, IMP_POOL_AVERAGE, 2, IMP_PADDING_REPLICATE},
-    {"chain, low", NETWORK(chain, all_taps), 1, 23, 70, IMP_POOL_AVERAGE, 0, IMP_PADDING_ZERO},
-    {"pools and pixels", NETWORK(chain, pool_taps), 1, 61, 21, IMP_POOL_MAX, 0, IMP_PADDING_ZERO},
+    {"chain", NETWORK(chain, all_taps), 1, 64, 20, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"chain, odd", NETWORK(chain, all_taps), 1, 79, 19, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"chain, odd, replicate", NETWORK(chain, all_taps), 1, 53, 18, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE,
+     IMP_ELEMENT_F32},
+    {"chain, average, batch", NETWORK(chain, all_taps), 2, 62, 33, IMP_POOL_AVERAGE, 2, IMP_PADDING_REPLICATE,
+     IMP_ELEMENT_F32},
+    {"chain, low", NETWORK(chain, all_taps), 1, 23, 70, IMP_POOL_AVERAGE, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"pools and pixels", NETWORK(chain, pool_taps), 1, 61, 21, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
 };
 
 /* Both compute in float, each value a sum of some hundred products whose roundings of 6e-8 add up like a random walk, and
@@ -199,8 +201,8 @@ static void test_vgg19(void **state) {
     naive_layer layers[64];
     const imp_tap taps[] = {{2, IMP_TAP_STATISTICS},  {7, IMP_TAP_STATISTICS}, {12, IMP_TAP_STATISTICS},
                             {21, IMP_TAP_STATISTICS}, {23, IMP_TAP_MAP},       {30, IMP_TAP_STATISTICS}};
-    fixture_case vgg19 = {"vgg19",      layers, naive_vgg19(layers, 8), taps, 6, 1, 171, 38,
-                          IMP_POOL_MAX, 0,      IMP_PADDING_REPLICATE};
+    fixture_case vgg19 = {"vgg19",      layers, naive_vgg19(layers, 8), taps,           6, 1, 171, 38,
+                          IMP_POOL_MAX, 0,      IMP_PADDING_REPLICATE,  IMP_ELEMENT_F32};
     imp_context *context = fixture_context(2, NULL);
 
     (void)state;

@@ -285,7 +285,7 @@ static double relative_error(const float *values, const float *exact, size_t cou
 
 static float *content_map(imp_element element, size_t *count) {
     imp_tap tap = {imp_network_find_tap(&fix.model->network, "conv4_2"), IMP_TAP_MAP};
-    imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, element, 0};
+    imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, element, 0, 0};
     imp_plan *plan;
     int c, h, w;
     require(imp_plan_create(fix.context, &fix.model->network, &options, &plan));
