@@ -195,7 +195,7 @@ static int limit_context(bench_run *run) {
     if (!run->settings->memory_limit) return 0;
     imp_context_free(run->context);
     run->context = NULL;
-    return create_context(run, imp_cli_context_limit(run->settings->memory_limit));
+    return create_context(run, imp_cli_limit_beside(run->model, run->settings->memory_limit));
 }
 
 static int run_bench(void *user, char **arguments, int count) {

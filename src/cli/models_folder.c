@@ -82,3 +82,13 @@ int imp_cli_open_model(imp_context *context, const char *model, imp_model **open
     int status = imp_model_open(context, path, opened);
     return status ? imp_cli_fail_status(context, status) : 0;
 }
+
+size_t imp_cli_limit_beside(const imp_model *model, size_t limit) {
+    /* Code and stacks, weights that are packed while painting, and what malloc does not give back. A fixed number and
+       not what is measured, because the limit decides how strips are cut, and so the last bits of the picture. */
+    const uint64_t program = 24u << 20;
+    imp_model_info info = {.size = sizeof info};
+    imp_model_get_info(model, &info);
+    uint64_t taken = info.parameter_count * sizeof(float) + program;
+    return limit > taken ? (size_t)(limit - taken) : 1; /* 0 would be no limit */
+}

@@ -22,6 +22,9 @@ bool imp_cli_make_folder(const char *folder);
    "vgg19". Returns 0, or the exit code after saying how to get one. */
 int imp_cli_find_model(const char *model, char path[IMP_CLI_PATH]);
 
+/* The memory limit of a context in which this model is used, so that the process takes no more than limit in all. */
+size_t imp_cli_limit_beside(const imp_model *model, size_t limit);
+
 /* Finds and opens; returns 0, or the exit code after saying what is wrong. */
 int imp_cli_open_model(imp_context *context, const char *model, imp_model **opened);
 

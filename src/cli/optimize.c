@@ -131,7 +131,7 @@ static int open_model(optimize_run *run) {
     if (code || !run->settings->memory_limit) return code;
     imp_context_free(run->context);
     run->context = NULL;
-    return create_context(run, imp_cli_context_limit(run->settings->memory_limit));
+    return create_context(run, imp_cli_limit_beside(run->model, run->settings->memory_limit));
 }
 
 /* Reads the photo and the start picture, and keeps them no longer than the painting needs to take its copies. */

@@ -62,18 +62,6 @@ uint64_t imp_cli_address_space_left(void) {
     return limit.rlim_cur > used ? (uint64_t)limit.rlim_cur - used : 0;
 }
 
-uint64_t imp_cli_memory_resident(void) {
-    uint64_t resident = read_kilobytes("/proc/self/status", "VmRSS");
-    return resident == UINT64_MAX ? 0 : resident;
-}
-
-size_t imp_cli_context_limit(size_t process_limit) {
-    /* Code, stacks and packed weights that come into memory only while painting, and what malloc does not give back. */
-    enum { RESERVE = 8 << 20 };
-    uint64_t taken = imp_cli_memory_resident() + RESERVE;
-    return process_limit > taken ? (size_t)(process_limit - taken) : 1; /* 0 would be no limit */
-}
-
 uint64_t imp_cli_memory_peak(void) {
     /* Not getrusage at first: its figure begins with that of the process which started this one. */
     uint64_t peak = read_kilobytes("/proc/self/status", "VmHWM");

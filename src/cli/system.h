@@ -14,12 +14,6 @@ uint64_t imp_cli_memory_available(void);
 /* Bytes of address space that `ulimit -v` still leaves; UINT64_MAX without a limit. */
 uint64_t imp_cli_address_space_left(void);
 
-/* The resident memory of the process now, in bytes; 0 when not known. */
-uint64_t imp_cli_memory_resident(void);
-
-/* The limit for a context, when the process as it is now and what the context holds shall take no more than this. */
-size_t imp_cli_context_limit(size_t process_limit);
-
 /* The most resident memory the process has had so far, in bytes. */
 uint64_t imp_cli_memory_peak(void);
 

@@ -33,6 +33,8 @@ typedef struct imp_map_pool {
     imp_map in, out; /* what the forward pass reads and writes */
 } imp_map_pool;
 
+#define IMP_MANY_THREADS 8
+
 typedef struct imp_backend {
     float *(*allocate)(imp_context *context, size_t bytes);
     void (*release)(imp_context *context, float *memory);
@@ -54,8 +56,9 @@ typedef struct imp_backend {
     void (*store_pixel_gradient)(imp_context *context, const imp_preprocessing *preprocessing, const imp_map *gradient,
                                  int replicate, int accumulate, float *pixels, size_t plane);
 
-    /* Before there is memory: floats of scratch (0: none), and how --verbose names the way. */
-    size_t (*convolution_scratch)(const imp_context *context, const imp_map_convolution *job);
+    /* Before there is memory: floats of scratch (0: none), and how --verbose names the way. any_threads: no fewer than
+       contexts of up to IMP_MANY_THREADS threads take, so that what depends on memory is the same for all of them. */
+    size_t (*convolution_scratch)(const imp_context *context, const imp_map_convolution *job, int any_threads);
     const char *(*convolution_name)(const imp_context *context, const imp_map_convolution *job);
     void (*convolve)(imp_context *context, const imp_map_convolution *job);
     void (*pool)(imp_context *context, const imp_map_pool *job);

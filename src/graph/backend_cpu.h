@@ -32,7 +32,7 @@ void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_c
 
 /* backend_cpu_winograd.c. find: the way to convolve, NULL for the direct one. */
 const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_map_convolution *map);
-size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map);
+size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads);
 void imp_cpu_winograd(imp_context *context, const imp_map_convolution *map, const imp_winograd *steps);
 
 /* backend_cpu_pixels.c */

@@ -87,10 +87,9 @@ static size_t factor_bytes(const imp_winograd *steps, int blocks, int rows) {
 }
 
 /* Everything but the memory; returns the bytes of scratch that it takes. */
-static size_t lay_out(const imp_context *context, const imp_map_convolution *map, const imp_winograd *steps,
-                      winograd_job *job) {
+static size_t lay_out(int threads, const imp_map_convolution *map, const imp_winograd *steps, winograd_job *job) {
     const imp_view *in = &map->in.view, *out = &map->out.view;
-    int threads = imp_thread_pool_size(context->pool), whole;
+    int whole;
     size_t all_weights;
 
     *job = (winograd_job){
@@ -115,11 +114,19 @@ static size_t lay_out(const imp_context *context, const imp_map_convolution *map
     return (size_t)job->units_at_once * job->input + (size_t)threads * (job->panel + job->products);
 }
 
-size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map) {
+size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads) {
     const imp_winograd *steps = imp_cpu_find_winograd(context, map);
     winograd_job job;
+    size_t bytes;
 
-    return steps ? (lay_out(context, map, steps, &job) + sizeof(float) - 1) / sizeof(float) : 0;
+    if (!steps) return 0;
+    bytes = lay_out(imp_thread_pool_size(context->pool), map, steps, &job);
+    for (int threads = 1; any_threads && threads <= IMP_MANY_THREADS; threads++) {
+        size_t other = lay_out(threads, map, steps, &job);
+
+        if (other > bytes) bytes = other;
+    }
+    return (bytes + sizeof(float) - 1) / sizeof(float);
 }
 
 /* A unit as the kernels see it. */
@@ -210,7 +217,7 @@ void imp_cpu_winograd(imp_context *context, const imp_map_convolution *map, cons
     winograd_job job;
     size_t threads = (size_t)imp_thread_pool_size(context->pool);
 
-    lay_out(context, map, steps, &job);
+    lay_out((int)threads, map, steps, &job);
     job.products_at = (char *)map->scratch;
     job.weights_at = job.products_at + threads * job.products;
     if (!job.units_at_once) {

@@ -80,15 +80,16 @@ struct imp_plan {
 
     /* Of a part (graph/strips.h): whether it is run in several windows of rows, then where its window begins in the
        picture and which of the window's rows are its own, all counted at its input; and the gradient of the part's
-       whole output; view.at NULL: none. */
-    int is_part, has_windows, first_row, own_begin, own_end;
+       whole output; view.at NULL: none. any_threads: as in backend.h. */
+    int is_part, any_threads, has_windows, first_row, own_begin, own_end;
     imp_map output_gradient;
 };
 
 /* plan.c: everything but the arena and the weights: cheap, whatever the size. *plan is set on failure too, for
-   imp_plan_free. */
-int imp_plan_compile(imp_context *context, const imp_network *network, const imp_plan_options *options, int is_part,
-                     imp_plan **plan);
+   imp_plan_free. part: of strips, IMP_PLAN_LIMITED where these have a memory limit. */
+typedef enum imp_plan_part { IMP_PLAN_WHOLE, IMP_PLAN_PART, IMP_PLAN_LIMITED } imp_plan_part;
+int imp_plan_compile(imp_context *context, const imp_network *network, const imp_plan_options *options,
+                     imp_plan_part part, imp_plan **plan);
 
 /* plan.c: points the nodes to the arena, asks the backend for weights, walks the nodes forward. again: for what
    backward reads alone, without statistics and a part's output. */

@@ -128,7 +128,7 @@ imp_map_convolution imp_convolution_backward_job(const imp_plan *plan, const imp
 static size_t convolution_scratch(const imp_plan *plan, const imp_node *node, int backward) {
     imp_map_convolution job = backward ? imp_convolution_backward_job(plan, node) : imp_convolution_job(plan, node);
 
-    return plan->backend->convolution_scratch(plan->context, &job);
+    return plan->backend->convolution_scratch(plan->context, &job, plan->any_threads);
 }
 
 static void convolution_forward(imp_plan *plan, const imp_node *node) {

@@ -15,8 +15,8 @@ void *imp_plan_allocate(imp_plan *plan, size_t count, size_t bytes) {
     return memory;
 }
 
-int imp_plan_compile(imp_context *context, const imp_network *network, const imp_plan_options *options, int is_part,
-                     imp_plan **plan) {
+int imp_plan_compile(imp_context *context, const imp_network *network, const imp_plan_options *options,
+                     imp_plan_part part, imp_plan **plan) {
     imp_plan *made = imp_allocate_zero(context, 1, sizeof *made);
     int status;
 
@@ -26,7 +26,8 @@ int imp_plan_compile(imp_context *context, const imp_network *network, const imp
     made->network = network;
     made->backend = &imp_backend_cpu;
     made->options = *options;
-    made->is_part = is_part;
+    made->is_part = part != IMP_PLAN_WHOLE;
+    made->any_threads = part == IMP_PLAN_LIMITED;
     made->bytes = sizeof *made;
     status = imp_plan_lower(made);
     if (status == IMP_OK) status = imp_plan_lay_out(made);
@@ -66,7 +67,7 @@ uint64_t imp_plan_missing_weights(const imp_plan *plan) {
 int imp_plan_measure(imp_context *context, const imp_network *network, const imp_plan_options *options, uint64_t *bytes,
                      double *operations) {
     imp_plan *plan;
-    int status = imp_plan_compile(context, network, options, 0, &plan);
+    int status = imp_plan_compile(context, network, options, IMP_PLAN_WHOLE, &plan);
 
     if (status == IMP_OK) {
         *bytes = plan->bytes + imp_plan_missing_weights(plan);
@@ -131,7 +132,7 @@ int imp_plan_prepare(imp_plan *plan) {
 
 int imp_plan_create(imp_context *context, const imp_network *network, const imp_plan_options *options,
                     imp_plan **plan) {
-    int status = imp_plan_compile(context, network, options, 0, plan);
+    int status = imp_plan_compile(context, network, options, IMP_PLAN_WHOLE, plan);
 
     if (status == IMP_OK) {
         float *arena = (*plan)->backend->allocate(context, (*plan)->arena_floats * sizeof(float));

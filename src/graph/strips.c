@@ -80,7 +80,8 @@ static int make_results(imp_strips *strips, const imp_plan *whole, int windows) 
 }
 
 /* The part's plan, without its memory. */
-static int make_part(imp_strips *strips, const imp_network *network, const imp_strip_part *shape, int is_last) {
+static int make_part(imp_strips *strips, const imp_network *network, const imp_strip_part *shape, int is_last,
+                     imp_plan_part kind) {
     strip_part *part = &strips->parts[strips->part_count++];
     size_t taps = (size_t)strips->options.tap_count + 1, batch = (size_t)strips->options.batch;
     imp_tap *own = imp_allocate_zero(strips->context, taps, sizeof *own);
@@ -92,7 +93,7 @@ static int make_part(imp_strips *strips, const imp_network *network, const imp_s
     if (own && part->indices && part->gradients) {
         imp_plan_options options = imp_strip_part_options(&strips->options, shape, is_last, own, part->indices);
 
-        status = imp_plan_compile(strips->context, network, &options, 1, &part->plan);
+        status = imp_plan_compile(strips->context, network, &options, kind, &part->plan);
     }
     if (part->plan) part->plan->has_windows = shape->windows > 1;
     imp_release(strips->context, own);
@@ -128,12 +129,12 @@ static int make(imp_strips *strips, const imp_network *network, const imp_strips
     memcpy(strips->taps, strips->options.taps, taps * sizeof *strips->taps);
     strips->options.taps = strips->taps;
     for (int i = 0; i < layout->part_count; i++) windows += layout->parts[i].windows;
-    status = imp_plan_compile(strips->context, network, &strips->options, 0, &whole);
+    status = imp_plan_compile(strips->context, network, &strips->options, IMP_PLAN_WHOLE, &whole);
     if (status == IMP_OK) strips->backend = whole->backend;
     if (status == IMP_OK) status = make_results(strips, whole, windows);
     imp_plan_free(whole);
     for (int i = 0; i < layout->part_count && status == IMP_OK; i++)
-        status = make_part(strips, network, &layout->parts[i], i == layout->part_count - 1);
+        status = make_part(strips, network, &layout->parts[i], i == layout->part_count - 1, layout->kind);
     return status == IMP_OK ? prepare(strips, layout->arena_floats) : status;
 }
 

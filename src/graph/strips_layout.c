@@ -30,6 +30,7 @@ typedef struct chooser {
     const imp_plan_options *options;
     int boundaries[IMP_MAX_PARTS + 1]; /* layers: pixels, some pools, the deepest tap */
     int segments;                      /* boundaries between them */
+    imp_plan_part kind;
     imp_tap *taps;
     int *indices;
     uint64_t results[2];                             /* bytes of results and targets, with one window and with more */
@@ -166,7 +167,7 @@ static int compile_height(chooser *made, part_choice *choice, int is_last, int o
 
     set_windows(&choice->part, own);
     imp_plan_options options = imp_strip_part_options(made->options, &choice->part, is_last, made->taps, made->indices);
-    status = imp_plan_compile(made->context, made->network, &options, 1, &plan);
+    status = imp_plan_compile(made->context, made->network, &options, made->kind, &plan);
     if (status == IMP_OK) {
         *height = (height_choice){
             .own = own,
@@ -317,7 +318,7 @@ static int lay_out(const chooser *made, unsigned cuts, uint64_t memory, imp_stri
     size_t arenas[IMP_MAX_PARTS];
     int count = 0;
 
-    *layout = (imp_strips_layout){0};
+    *layout = (imp_strips_layout){.kind = made->kind};
     for (int segment = 0, from = 0; segment < made->segments; segment++) {
         if (!is_cut(made, cuts, segment)) continue;
         choices[count] = choice_of(made, from, segment + 1);
@@ -393,7 +394,7 @@ static void measure_results(chooser *made, const imp_plan *whole) {
 static int choose(chooser *made, uint64_t memory, imp_strips_layout *layout) {
     imp_strips_layout tried;
     imp_plan *plan;
-    int status = imp_plan_compile(made->context, made->network, made->options, 0, &plan);
+    int status = imp_plan_compile(made->context, made->network, made->options, IMP_PLAN_WHOLE, &plan);
 
     if (status == IMP_OK) measure_results(made, plan);
     imp_plan_free(plan);
@@ -421,6 +422,7 @@ int imp_strips_choose(imp_context *context, const imp_network *network, const im
 
     if (!made) return IMP_ERR_MEMORY;
     *made = (chooser){.context = context, .network = network, .options = options};
+    made->kind = memory ? IMP_PLAN_LIMITED : IMP_PLAN_PART;
     made->taps = imp_allocate_zero(context, (size_t)options->tap_count + 1, sizeof *made->taps);
     made->indices = imp_allocate_zero(context, (size_t)options->tap_count + 1, sizeof *made->indices);
     *layout = (imp_strips_layout){0};

@@ -23,6 +23,7 @@ typedef struct imp_strip_part {
 typedef struct imp_strips_layout {
     imp_strip_part parts[IMP_MAX_PARTS];
     int part_count;
+    imp_plan_part kind; /* of the parts' plans */
     size_t arena_floats;
     uint64_t bytes; /* of everything */
     double operations;

@@ -14,8 +14,9 @@
 #include "style/image.h"
 
 #define MAX_STYLES 64
-#define MAX_BAD_STEPS 20     /* losses in a row that are not finite before L-BFGS, which damps its steps, gives up */
-#define NOISE_DEVIATION 32.0 /* of the start from noise, around middle grey: an eighth of the range of a pixel */
+#define OTHERS_STEP (1u << 20) /* bytes to which what others hold in the context is rounded up */
+#define MAX_BAD_STEPS 20       /* losses in a row that are not finite before L-BFGS, which damps its steps, gives up */
+#define NOISE_DEVIATION 32.0   /* of the start from noise, around middle grey: an eighth of the range of a pixel */
 
 typedef struct style_picture {
     float *planes; /* at the size that the final scale wants */
@@ -175,6 +176,8 @@ static int make_budget(imp_painting *painting, imp_estimate *estimate) {
     uint64_t limit = context->options.memory_limit, held = bytes_held(painting);
     uint64_t now = atomic_load_explicit(&context->memory_now, memory_order_relaxed);
     uint64_t others = now > held ? now - held : 0;
+    /* What there is for each thread must not change how the picture is painted. */
+    others = (others + OTHERS_STEP - 1) / OTHERS_STEP * OTHERS_STEP;
     if (limit) limit = limit > others ? limit - others : 1;
     imp_budget budget = {.context = context,
                          .network = painting->network,

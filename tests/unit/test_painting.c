@@ -142,6 +142,62 @@ static void the_estimate_is_enough(void **state) {
     imp_context_free(context);
 }
 
+/* What the library told while painting within a limit. */
+typedef struct limit_log {
+    int strips, pairs; /* lines on strips, warnings on pairs */
+} limit_log;
+
+static void log_limit(void *user, imp_log_level level, const char *message) {
+    limit_log *log = user;
+    if (level == IMP_LOG_INFO && strstr(message, "strips")) log->strips++;
+    if (level == IMP_LOG_WARNING && strstr(message, "L-BFGS keeps")) log->pairs++;
+}
+
+/* Paints within the limit; returns the total loss of the last step, or 0 with the error checked when nothing fits. */
+static double paint_within(size_t limit, limit_log *log) {
+    imp_painting_options options = tiny_options("lbfgs");
+    imp_context_options context_options;
+    imp_context *context;
+    imp_context_info info = {.size = sizeof info};
+    imp_estimate estimate = {.size = sizeof estimate};
+    imp_progress progress = {.size = sizeof progress};
+    imp_context_options_default(&context_options);
+    context_options.threads = 2;
+    context_options.memory_limit = limit;
+    context_options.log = log_limit;
+    context_options.user = log;
+    assert_int_equal(imp_context_create(&context_options, &context), IMP_OK);
+    imp_painting *painting = painting_of(context, &options);
+    int status = imp_painting_estimate(painting, &estimate);
+    if (status) {
+        assert_int_equal(status, IMP_ERR_MEMORY);
+        assert_non_null(strstr(imp_error(context), "need at least"));
+        assert_int_equal(imp_painting_step(painting, &progress), IMP_ERR_MEMORY);
+    }
+    while (!status && !progress.done) assert_int_equal(imp_painting_step(painting, &progress), IMP_OK);
+    imp_context_get_info(context, &info);
+    if (limit) assert_true(info.memory_peak <= limit);
+    imp_painting_free(painting);
+    imp_context_free(context);
+    return status ? 0 : progress.total_loss;
+}
+
+/* First strips, then fewer pairs, then the words that say what is needed. Three steps make two pairs, so that the losses
+   are those without a limit, up to the rounding of sums that three steps of a tiny network hardly enlarge. */
+static void limits_are_kept(void **state) {
+    double whole = paint_within(0, &(limit_log){0});
+    limit_log told = {0};
+    int strips_alone = 0, limits = 0;
+    (void)state;
+    for (size_t limit = (size_t)4 << 20; limits < 1000; limit -= (size_t)1 << 14, limits++) {
+        double loss = paint_within(limit, &told);
+        if (loss == 0) break;
+        assert_true(fabs(loss - whole) <= 1e-4 * whole);
+        strips_alone |= told.strips && !told.pairs;
+    }
+    assert_true(limits < 1000 && strips_alone && told.pairs);
+}
+
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 static void steps_are_as_many_as_asked_for(void **state) {
@@ -251,9 +307,13 @@ static void what_cannot_be_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_allocation_may_fail),           cmocka_unit_test(the_estimate_is_enough),
-        cmocka_unit_test(steps_are_as_many_as_asked_for),      cmocka_unit_test(losses_agree_with_the_step),
-        cmocka_unit_test(structs_of_other_versions_are_taken), cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(the_estimate_is_enough),
+        cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(steps_are_as_many_as_asked_for),
+        cmocka_unit_test(losses_agree_with_the_step),
+        cmocka_unit_test(structs_of_other_versions_are_taken),
+        cmocka_unit_test(what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
