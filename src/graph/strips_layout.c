@@ -4,10 +4,10 @@
 
 #include "graph/operation.h"
 
-/* Window heights that are tried for a part: the whole, then from a half down, three for each halving. */
-#define MAX_HEIGHTS 48
-/* Tries to fit a layout whose pieces fit one by one, and do not when placed. */
-#define FIT_ATTEMPTS 6
+/* Window heights that are tried for a part: the whole, then from a half down, six for each halving. */
+#define MAX_HEIGHTS 96
+/* Halvings of what is asked for, until the pieces of a layout fit together: to a thousandth of the memory. */
+#define FIT_ATTEMPTS 10
 
 /* A part with windows of one height. */
 typedef struct height_choice {
@@ -209,8 +209,8 @@ static int list_heights(chooser *made, int from, int to, int all_heights) {
     measure_part(made, from, to, part);
     choice->count = 0;
     status = compile_height(made, choice, is_last, part->height);
-    /* Counts of windows grow by a quarter: a finer choice would save little. */
-    for (int count = 2; all_heights && status == IMP_OK && choice->count < MAX_HEIGHTS; count += (count + 3) / 4) {
+    /* Counts of windows grow by an eighth: a finer choice would save little. */
+    for (int count = 2; all_heights && status == IMP_OK && choice->count < MAX_HEIGHTS; count += (count + 7) / 8) {
         int units = part->height / part->unit, own = (units + count - 1) / count * part->unit;
 
         if (own == 0) break;
@@ -348,16 +348,25 @@ static int lay_out(const chooser *made, unsigned cuts, uint64_t memory, imp_stri
     return 1;
 }
 
-/* The same, within memory where that can be: greedy placing leaves gaps, so that less must be asked for. */
+/* The same, within memory where that can be: what fits piece by piece leaves gaps when it is placed, so that the most to
+   ask for is found by halving. */
 static int fit(const chooser *made, unsigned cuts, uint64_t memory, imp_strips_layout *layout) {
-    uint64_t asked = memory;
+    uint64_t fits = 0, too_much = memory;
+    imp_strips_layout tried;
 
-    for (int i = 0; i < FIT_ATTEMPTS; i++) {
-        if (!lay_out(made, cuts, asked, layout)) return 0;
-        if (layout->bytes <= memory) return 1;
-        asked = layout->bytes - memory < asked ? asked - (layout->bytes - memory) : 0;
+    if (!lay_out(made, cuts, memory, layout)) return 0;
+    if (layout->bytes <= memory) return 1;
+    if (!lay_out(made, cuts, 0, layout)) return 0;
+    for (int i = 0; i < FIT_ATTEMPTS && layout->bytes <= memory; i++) {
+        uint64_t middle = fits + (too_much - fits) / 2;
+
+        if (!lay_out(made, cuts, middle, &tried)) return 0;
+        if (tried.bytes <= memory)
+            fits = middle, *layout = tried;
+        else
+            too_much = middle;
     }
-    return lay_out(made, cuts, 0, layout);
+    return 1;
 }
 
 static int is_better(const imp_strips_layout *one, const imp_strips_layout *other, uint64_t memory) {
