@@ -75,7 +75,8 @@ typedef enum imp_log_level { IMP_LOG_WARNING = 1, IMP_LOG_INFO = 2, IMP_LOG_DEBU
 typedef struct imp_context_options {
     size_t size;                 /* sizeof(imp_context_options) */
     int threads;                 /* 1..256; 0: one for each processor that this process may use */
-    size_t memory_limit;         /* bytes that the context may hold at once, models not counted; 0: no limit */
+    size_t memory_limit;         /* bytes that the context may hold at once, models not counted, within which paintings
+                                    keep as they can (strips, fewer pairs of L-BFGS); 0: no limit */
     const char *instruction_set; /* see imp_instruction_set_name: no more than this; NULL: the best there is */
     /* Memory from the caller: allocate returns 64-byte aligned memory or NULL; both may be called from any thread.
        Give both or neither. */
@@ -244,7 +245,8 @@ typedef struct imp_estimate {
     double operations; /* floating-point operations of the whole run */
     int iterations, scales;
 } imp_estimate;
-/* What the run will need with the styles that were added so far; cheap, allocates next to nothing. */
+/* What the run will need with the styles that were added so far; cheap, allocates next to nothing. IMP_ERR_MEMORY where
+   the context's limit leaves too little even for the way that needs least; the words say how much that is. */
 IMP_API int imp_painting_estimate(imp_painting *painting, imp_estimate *estimate);
 
 typedef struct imp_progress {

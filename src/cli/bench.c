@@ -88,6 +88,7 @@ typedef struct bench_run {
     imp_context *context;
     imp_model *model;
     imp_painting *painting;
+    imp_estimate estimate;
     double *seconds; /* of each timed iteration */
 } bench_run;
 
@@ -117,6 +118,8 @@ static int create_painting(bench_run *run) {
     if (!status) status = make_picture(run, 2, &style);
     if (!status) status = imp_painting_create(run->context, run->model, &photo, &options, &run->painting);
     if (!status) status = imp_painting_add_style(run->painting, &style, 1);
+    run->estimate.size = sizeof run->estimate;
+    if (!status) status = imp_painting_estimate(run->painting, &run->estimate);
     int code = status ? imp_cli_fail_status(run->context, status) : 0;
     imp_image_release(run->context, &photo);
     imp_image_release(run->context, &style);
@@ -171,7 +174,7 @@ static void print_result(const bench_run *run) {
     imp_json_number(stdout, middle);
     fputs("},\"peak_rss_mb\":", stdout);
     imp_json_number(stdout, megabytes);
-    fputs("}\n", stdout);
+    printf(",\"memory_bytes\":%llu}\n", (unsigned long long)run->estimate.bytes);
 }
 
 static void log_warning(void *user, imp_log_level level, const char *message) {
