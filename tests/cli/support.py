@@ -10,6 +10,7 @@ import zlib
 
 PROGRAM = os.environ["IMPASTO"]
 SOURCE = pathlib.Path(os.environ.get("IMPASTO_SOURCE", pathlib.Path(__file__).resolve().parents[2]))
+SANITIZED = os.environ.get("IMPASTO_SANITIZE", "none") != "none"
 # Of a program that hangs: far above what the slowest build needs for 64 pixels.
 TIMEOUT = 300
 

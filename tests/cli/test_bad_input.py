@@ -5,9 +5,8 @@ import subprocess
 
 import pytest
 
-from support import read_png, refused, run, write_png
+from support import SANITIZED, read_png, refused, run, write_png
 
-SANITIZED = os.environ.get("IMPASTO_SANITIZE", "none") != "none"
 FEW = ["--iterations", "2", "--size", "32"]
 
 

@@ -2,7 +2,9 @@
 import json
 import os
 
-from support import painted
+import pytest
+
+from support import SANITIZED, painted
 
 
 def test_json(tmp_path):
@@ -17,6 +19,7 @@ def test_json(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.skipif(SANITIZED, reason="sanitizers take memory of their own")
 def test_half_precision(tmp_path):
     """Feature maps of half the size show in the memory."""
     peaks = {}

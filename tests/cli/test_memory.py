@@ -1,12 +1,10 @@
 """`--max-memory`: strips paint the same picture in less memory, and what cannot be is said before it begins."""
 import json
-import os
 
 import pytest
 
-from support import painted, refused, write_png
+from support import SANITIZED, painted, refused, write_png
 
-SANITIZED = os.environ.get("IMPASTO_SANITIZE", "none") != "none"
 # Of the classic preset at 256x256: the weights of a VGG19 are 80 MB of it, the maps 80 MB where all are kept.
 AMPLE, STRIPS, TOO_LITTLE = "2G", "170M", "140M"
 PRINT = ["--preset", "classic", "--iterations", "3", "--size", "256", "--enlarge"]

@@ -87,6 +87,35 @@ static void make_targets(fixture *made, imp_map_target **targets) {
     }
 }
 
+imp_network fixture_borrow_network(const imp_network *network, const imp_context *context) {
+    imp_network borrowed = *network;
+
+    borrowed.packed = NULL;
+    borrowed.allocator = imp_context_allocator(context);
+    return borrowed;
+}
+
+void fixture_return_network(imp_network *network) {
+    network->layers = NULL; /* the owner's */
+    network->parameters = NULL;
+    imp_network_release(network);
+}
+
+fixture_case fixture_vgg19(naive_layer *layers) {
+    static const imp_tap taps[] = {{2, IMP_TAP_STATISTICS},  {7, IMP_TAP_STATISTICS}, {12, IMP_TAP_STATISTICS},
+                                   {21, IMP_TAP_STATISTICS}, {23, IMP_TAP_MAP},       {30, IMP_TAP_STATISTICS}};
+
+    return (fixture_case){
+        .name = "vgg19",
+        .layers = layers,
+        .layer_count = naive_vgg19(layers, 8),
+        .taps = taps,
+        .tap_count = sizeof taps / sizeof taps[0],
+        .batch = 1,
+        .pooling = IMP_POOL_MAX,
+    };
+}
+
 void fixture_make(fixture *made, imp_context *context, const fixture_case *what, uint64_t seed) {
     imp_random random;
 

@@ -32,6 +32,14 @@ typedef struct fixture {
     naive_term *terms;        /* [tap_count, batch]: every kind of term that the tap's use allows */
 } fixture;
 
+/* VGG19's own layers, 64 at most, with an eighth of its channels, and taps where the classic method has them; the size
+   and the rest are for the caller to fill in. */
+fixture_case fixture_vgg19(naive_layer *layers);
+
+/* Another's network with packed weights of its own, from the context's allocator; what is returned is released. */
+imp_network fixture_borrow_network(const imp_network *network, const imp_context *context);
+void fixture_return_network(imp_network *network);
+
 /* Makes everything and runs both forward. Ends the test on failure. */
 void fixture_make(fixture *made, imp_context *context, const fixture_case *what, uint64_t seed);
 void fixture_free(fixture *made);

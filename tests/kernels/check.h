@@ -34,6 +34,7 @@ void map_take(test_map *map, const imp_kernels *kernels);
 test_map map_make(int channels, int height, int width, int halo); /* all GUARD */
 void map_random(test_map *map); /* -1..1, the halo too; channels past the last are zero */
 void map_levels(test_map *map); /* the same in steps of 1/2: many equal values */
+void map_fill(test_map *map);   /* as map_random, but the halo stays as it is */
 void map_free(test_map *map);
 test_map map_copy(const test_map *from); /* the same contents */
 float *map_at(const test_map *map, int channel, int y, int x);

@@ -49,14 +49,7 @@ static convolution_test test_make(const test_shape *s) {
     test.mask = map_make(s->out_channels, height, width, 2);
     map_random(&test.in);
     map_levels(&test.mask);
-    if (s->accumulate)
-        for (int c = 0; c < s->out_channels; c++)
-            for (int y = 0; y < height; y++)
-                for (int x = 0; x < width; x++) *map_at(&test.before, c, y, x) = random_value();
-    if (s->accumulate)
-        for (int c = s->out_channels; c < imp_blocks(s->out_channels) * IMP_BLOCK; c++)
-            for (int y = 0; y < height; y++)
-                for (int x = 0; x < width; x++) *map_at(&test.before, c, y, x) = 0;
+    if (s->accumulate) map_fill(&test.before);
     test.weights = random_floats(count);
     test.bias = random_floats((size_t)imp_blocks(s->out_channels) * IMP_BLOCK);
     for (int c = s->out_channels; c < imp_blocks(s->out_channels) * IMP_BLOCK; c++) test.bias[c] = 0;

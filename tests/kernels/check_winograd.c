@@ -20,14 +20,6 @@ typedef struct winograd_test {
     char name[128];
 } winograd_test;
 
-static void fill(const test_map *map) {
-    const imp_view *view = &map->view;
-
-    for (int c = 0; c < imp_blocks(view->channels) * IMP_BLOCK; c++)
-        for (int y = 0; y < view->height; y++)
-            for (int x = 0; x < view->width; x++) *map_at(map, c, y, x) = c < view->channels ? random_value() : 0;
-}
-
 static double oracle(const winograd_test *test, int o, int y, int x, double *magnitude) {
     const imp_convolution *job = &test->job;
     double sum = job->bias ? (double)job->bias[o] : 0;
@@ -73,7 +65,7 @@ static winograd_test test_make(const int channels[2], const int size[2], int pad
     test.mask = map_make(channels[1], height, width, 2);
     map_random(&test.in);
     map_levels(&test.mask);
-    if (epilogue & 1) fill(&test.before);
+    if (epilogue & 1) map_fill(&test.before);
     test.weights = random_floats((size_t)(channels[0] * channels[1] * 9));
     test.bias = random_floats((size_t)imp_blocks(channels[1]) * IMP_BLOCK);
     for (int c = channels[1]; c < imp_blocks(channels[1]) * IMP_BLOCK; c++) test.bias[c] = 0;

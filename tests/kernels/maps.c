@@ -76,6 +76,13 @@ void map_levels(test_map *map) {
     for (size_t i = 0; i < map->count; i++) map->memory[i] = roundf(map->memory[i] * 2) / 2;
 }
 
+void map_fill(test_map *map) {
+    const imp_view *view = &map->view;
+    for (int c = 0; c < imp_blocks(view->channels) * IMP_BLOCK; c++)
+        for (int y = 0; y < view->height; y++)
+            for (int x = 0; x < view->width; x++) *map_at(map, c, y, x) = c < view->channels ? random_value() : 0;
+}
+
 void map_free(test_map *map) {
     free(map->memory);
     free(map->half);

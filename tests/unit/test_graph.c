@@ -364,14 +364,12 @@ static int run_all(imp_context *context, void *user) {
     float pixels[3 * 9 * 8] = {0}, gradient[3 * 9 * 8];
     imp_tap_gradient gradients[COUNT(taps)] = {{0}};
     imp_map_target *target = NULL;
-    imp_network network = *(imp_network *)user;
+    imp_network network = fixture_borrow_network(user, context);
     imp_plan *plan;
     uint64_t bytes;
     double operations;
     int status = imp_plan_measure(context, &network, &options, &bytes, &operations);
 
-    network.packed = NULL; /* its own packed weights, from the allocator that fails */
-    network.allocator = imp_context_allocator(context);
     if (status == IMP_OK) status = imp_plan_create(context, &network, &options, &plan);
     if (status == IMP_OK) {
         status = imp_plan_forward(plan, pixels);
@@ -381,9 +379,7 @@ static int run_all(imp_context *context, void *user) {
         imp_map_target_free(context, target);
         imp_plan_free(plan);
     }
-    network.layers = NULL; /* another's */
-    network.parameters = NULL;
-    imp_network_release(&network);
+    fixture_return_network(&network);
     return status;
 }
 
