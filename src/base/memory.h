@@ -23,6 +23,17 @@ char *imp_duplicate(imp_context *context, const char *text);
 /* a * b into *product; 0 when it overflows size_t. */
 int imp_multiply(size_t a, size_t b, size_t *product);
 
+/* count rounded up to whole steps, for sizes that are known not to overflow. */
+static inline size_t imp_round_up(size_t count, size_t step) {
+    return (count + step - 1) / step * step;
+}
+
+/* What is left of a limit when used bytes are taken from it; 0 is no limit and stays so, nothing left is 1 byte. */
+static inline uint64_t imp_limit_left(uint64_t limit, uint64_t used) {
+    if (limit == 0) return 0;
+    return limit > used ? limit - used : 1;
+}
+
 /* Memory that outlives a context, of a model: the allocator of the context that made it, copied, without its limit. */
 typedef struct imp_allocator {
     void *(*allocate)(void *user, size_t bytes);

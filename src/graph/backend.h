@@ -33,7 +33,7 @@ typedef struct imp_map_pool {
     imp_map in, out; /* what the forward pass reads and writes */
 } imp_map_pool;
 
-#define IMP_MANY_THREADS 8
+#define IMP_MANY_THREADS 8 /* see convolution_scratch */
 
 typedef struct imp_backend {
     float *(*allocate)(imp_context *context, size_t bytes);

@@ -22,17 +22,10 @@ const imp_kernels *imp_cpu_kernels(const imp_context *context, imp_element eleme
 
 /* ---- Cutting ----------------------------------------------------------------------------------------------------- */
 
-static int divide_up(int a, int b) {
-    return (a + b - 1) / b;
-}
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
 static void run_piece(void *user, int64_t begin, int64_t end, int thread) {
     const imp_cut *cut = user;
-    int block_groups = divide_up(cut->blocks, cut->blocks_each), row_groups = divide_up(cut->rows, cut->rows_each);
+    int block_groups = imp_divide_up(cut->blocks, cut->blocks_each),
+        row_groups = imp_divide_up(cut->rows, cut->rows_each);
 
     (void)thread;
     for (int64_t item = begin; item < end; item++) {
@@ -41,10 +34,10 @@ static void run_piece(void *user, int64_t begin, int64_t end, int thread) {
         imp_piece piece = {
             .picture = (int)(item / block_groups / row_groups),
             .block_begin = block_group * cut->blocks_each,
-            .block_end = smaller(cut->blocks, (block_group + 1) * cut->blocks_each),
+            .block_end = imp_smaller(cut->blocks, (block_group + 1) * cut->blocks_each),
             .row_group = row_group,
             .row_begin = row_group * cut->rows_each,
-            .row_end = smaller(cut->rows, (row_group + 1) * cut->rows_each),
+            .row_end = imp_smaller(cut->rows, (row_group + 1) * cut->rows_each),
         };
 
         cut->work(cut->job, &piece);
@@ -52,8 +45,8 @@ static void run_piece(void *user, int64_t begin, int64_t end, int thread) {
 }
 
 void imp_cut_run(imp_context *context, const imp_cut *cut) {
-    int64_t items =
-        (int64_t)cut->pictures * divide_up(cut->blocks, cut->blocks_each) * divide_up(cut->rows, cut->rows_each);
+    int64_t items = (int64_t)cut->pictures * imp_divide_up(cut->blocks, cut->blocks_each) *
+                    imp_divide_up(cut->rows, cut->rows_each);
     imp_cut copy = *cut;
 
     imp_parallel_dynamic(context, items, run_piece, &copy);
@@ -186,10 +179,8 @@ static void convolve_piece(void *user, const imp_piece *piece) {
     if (!map->accumulate) zero_halo(&map->out, piece);
 }
 
-static void zero_halo_piece(void *user, const imp_piece *piece) {
-    const convolution_job *job = user;
-
-    zero_halo(&job->map->out, piece);
+static void zero_halo_piece(void *map, const imp_piece *piece) {
+    zero_halo(map, piece);
 }
 
 static const char *convolution_name(const imp_context *context, const imp_map_convolution *map) {
@@ -198,30 +189,40 @@ static const char *convolution_name(const imp_context *context, const imp_map_co
     return !steps ? "direct" : steps->outputs == 4 ? "winograd 4x4" : "winograd 6x6";
 }
 
-void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
+static void convolve_direct(imp_context *context, const imp_map_convolution *map) {
     convolution_job job = {.kernels = imp_cpu_kernels(context, map->in.element), .map = map};
-    const imp_winograd *steps = imp_cpu_find_winograd(context, map);
     int threads = imp_thread_pool_size(context->pool);
     imp_cut cut = {
-        .work = steps ? zero_halo_piece : convolve_piece,
+        .work = convolve_piece,
         .job = &job,
         .pictures = map->out.batch,
         .blocks = imp_blocks(map->out.view.channels),
         .rows = map->out.view.height,
     };
 
-    if (steps) imp_cpu_winograd(context, map, steps);
-    if (steps && (map->accumulate || map->out.halo == 0)) return;
     if (cut.rows >= MANY_ROWS * threads) {
         cut.blocks_each = cut.blocks;
         cut.rows_each = CONVOLUTION_ROWS;
     } else {
-        cut.blocks_each = smaller(job.kernels->convolve_block_step, cut.blocks);
+        cut.blocks_each = imp_smaller(job.kernels->convolve_block_step, cut.blocks);
         /* Few blocks would leave threads idle: rows are then cut as well. */
-        cut.rows_each =
-            cut.blocks / cut.blocks_each * cut.pictures >= 2 * threads ? cut.rows : divide_up(cut.rows, 2 * threads);
+        cut.rows_each = cut.blocks / cut.blocks_each * cut.pictures >= 2 * threads
+                            ? cut.rows
+                            : imp_divide_up(cut.rows, 2 * threads);
     }
     imp_cut_run(context, &cut);
+}
+
+void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
+    const imp_winograd *steps = imp_cpu_find_winograd(context, map);
+    imp_map out = map->out;
+
+    if (!steps) {
+        convolve_direct(context, map);
+        return;
+    }
+    imp_cpu_winograd(context, map, steps);
+    if (!map->accumulate && out.halo > 0) run_evenly(context, &out, zero_halo_piece, &out);
 }
 
 /* ---- Pooling ----------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,14 @@
 
 #include "graph/backend.h"
 
+static inline int imp_divide_up(int a, int b) {
+    return (a + b - 1) / b;
+}
+
+static inline int imp_smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
 /* Blocks and rows of one picture that a thread works on at a time. */
 typedef struct imp_piece {
     int picture, block_begin, block_end;

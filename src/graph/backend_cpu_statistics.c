@@ -131,9 +131,7 @@ void imp_cpu_statistics(imp_context *context, const imp_map *map, float *scratch
 /* ---- The gradient by statistics, as a convolution with a 1x1 kernel ---------------------------------------------- */
 
 static size_t packed_floats(const imp_kernels *kernels, int channels) {
-    size_t floats = kernels->packed_bytes(channels, channels, 1, 1) / sizeof(float);
-
-    return (floats + IMP_BLOCK - 1) / IMP_BLOCK * IMP_BLOCK;
+    return imp_round_up(kernels->packed_bytes(channels, channels, 1, 1), IMP_ALIGNMENT) / sizeof(float);
 }
 
 size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, imp_element element, int channels) {

@@ -45,10 +45,6 @@ typedef struct winograd_job {
     char *weights_at, *input_at, *products_at;
 } winograd_job;
 
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
 /* Multiplications for one picture, the transforms' time included. */
 static double winograd_cost(const imp_winograd *steps, const imp_map_convolution *map) {
     double points = (steps->outputs + 2) * (steps->outputs + 2);
@@ -81,9 +77,7 @@ const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_
 
 /* Of a buffer of factors, in whole cache lines. */
 static size_t factor_bytes(const imp_winograd *steps, int blocks, int rows) {
-    size_t bytes = imp_winograd_size(steps, blocks, rows) * steps->factor_bytes;
-
-    return (bytes + IMP_ALIGNMENT - 1) / IMP_ALIGNMENT * IMP_ALIGNMENT;
+    return imp_round_up(imp_winograd_size(steps, blocks, rows) * steps->factor_bytes, IMP_ALIGNMENT);
 }
 
 /* Everything but the memory; returns the bytes of scratch that it takes. */
@@ -99,18 +93,18 @@ static size_t lay_out(int threads, const imp_map_convolution *map, const imp_win
         .out_blocks = imp_blocks(out->channels),
         .tiles = imp_winograd_tiles(out->height, steps->outputs) * imp_winograd_tiles(out->width, steps->outputs),
     };
-    job->panels = (job->out_blocks + PANEL_BLOCKS - 1) / PANEL_BLOCKS;
-    job->panel = factor_bytes(steps, smaller(PANEL_BLOCKS, job->out_blocks), imp_winograd_rows(in->channels));
+    job->panels = imp_divide_up(job->out_blocks, PANEL_BLOCKS);
+    job->panel = factor_bytes(steps, imp_smaller(PANEL_BLOCKS, job->out_blocks), imp_winograd_rows(in->channels));
     all_weights = job->panel * (size_t)job->panels;
     job->units_at_once = all_weights > WEIGHTS_BYTES && job->panels >= 2 * threads;
-    job->unit_tiles = smaller((UNIT_TILES + steps->tiles - 1) / steps->tiles * steps->tiles, job->tiles);
-    job->picture_units = (job->tiles + job->unit_tiles - 1) / job->unit_tiles;
+    job->unit_tiles = imp_smaller(imp_divide_up(UNIT_TILES, steps->tiles) * steps->tiles, job->tiles);
+    job->picture_units = imp_divide_up(job->tiles, job->unit_tiles);
     job->units = job->picture_units * map->out.batch;
     job->input = factor_bytes(steps, job->in_blocks, job->unit_tiles);
     job->products = imp_winograd_size(steps, PANEL_BLOCKS, job->unit_tiles) * sizeof(float);
     if (!job->units_at_once) return all_weights + (size_t)threads * (job->input + job->products);
     whole = (int)(INPUT_BYTES / job->input);
-    job->units_at_once = smaller(whole < 1 ? 1 : whole, job->units);
+    job->units_at_once = imp_smaller(whole < 1 ? 1 : whole, job->units);
     return (size_t)job->units_at_once * job->input + (size_t)threads * (job->panel + job->products);
 }
 
@@ -141,11 +135,11 @@ static void find_unit(const winograd_job *job, int index, winograd_unit *unit) {
 
     imp_cpu_view_convolution(job->map, picture, &unit->convolution, &unit->mask);
     unit->tile_begin = place * job->unit_tiles;
-    unit->tile_end = smaller(unit->tile_begin + job->unit_tiles, job->tiles);
+    unit->tile_end = imp_smaller(unit->tile_begin + job->unit_tiles, job->tiles);
 }
 
 static int panel_end(const winograd_job *job, int panel) {
-    return smaller((panel + 1) * PANEL_BLOCKS, job->out_blocks);
+    return imp_smaller((panel + 1) * PANEL_BLOCKS, job->out_blocks);
 }
 
 /* ---- Few weights, many tiles ------------------------------------------------------------------------------------- */
@@ -228,7 +222,7 @@ void imp_cpu_winograd(imp_context *context, const imp_map_convolution *map, cons
     }
     job.input_at = job.weights_at + threads * job.panel;
     for (job.first_unit = 0; job.first_unit < job.units; job.first_unit = job.last_unit) {
-        job.last_unit = smaller(job.first_unit + job.units_at_once, job.units);
+        job.last_unit = imp_smaller(job.first_unit + job.units_at_once, job.units);
         imp_parallel_dynamic(context, (int64_t)(job.last_unit - job.first_unit) * job.in_blocks, transform_block, &job);
         imp_parallel_dynamic(context, job.panels, convolve_panels, &job);
     }

@@ -136,6 +136,10 @@ struct imp_map_target {
 /* plan.c: whether the target has the shape of the tap's map; sets the error. */
 int imp_plan_check_target(const imp_plan *plan, int tap, const imp_map_target *target);
 
+/* plan.c: one picture's part of a tap's statistics: sums [batch, channels], then second moments [batch, channels,
+   channels] of a map of this shape; all zero where memory is NULL. */
+imp_statistics imp_statistics_at(const imp_view *shape, int batch, const float *memory, int picture);
+
 /* plan.c: counts a call that began at the moment `since`. */
 void imp_work_record_add(imp_work_record *record, double since);
 

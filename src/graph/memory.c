@@ -54,7 +54,7 @@ static int set_region(imp_node *node, imp_region_kind kind, size_t floats, int b
 
     if (floats == 0 || floats > SIZE_MAX / sizeof(float) - IMP_BLOCK) return 0;
     *region = (imp_region){
-        .floats = (floats + IMP_BLOCK - 1) / IMP_BLOCK * IMP_BLOCK,
+        .floats = imp_round_up(floats, IMP_BLOCK),
         .begin = begin,
         .end = end,
     };

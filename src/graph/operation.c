@@ -88,7 +88,7 @@ static int convolution_prepare(imp_plan *plan, imp_node *node) {
     int status = IMP_OK;
 
     for (int backward = 0; backward <= (plan->options.backward != 0) && status == IMP_OK; backward++) {
-        imp_map_convolution job = backward ? imp_convolution_backward_job(plan, node) : imp_convolution_job(plan, node);
+        imp_map_convolution job = imp_convolution_job(plan, node, backward);
 
         status =
             plan->backend->weights(plan->context, plan->network, node->layer, backward, &job, &node->weights[backward]);
@@ -96,7 +96,7 @@ static int convolution_prepare(imp_plan *plan, imp_node *node) {
     return status;
 }
 
-imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node) {
+static imp_map_convolution forward_job(const imp_plan *plan, const imp_node *node) {
     const imp_layer *layer = &plan->network->layers[node->layer];
 
     return (imp_map_convolution){
@@ -111,7 +111,7 @@ imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *no
     };
 }
 
-imp_map_convolution imp_convolution_backward_job(const imp_plan *plan, const imp_node *node) {
+static imp_map_convolution backward_job(const imp_plan *plan, const imp_node *node) {
     const imp_map *gradient = &plan->nodes[node->input].gradient;
 
     return (imp_map_convolution){
@@ -125,20 +125,24 @@ imp_map_convolution imp_convolution_backward_job(const imp_plan *plan, const imp
     };
 }
 
+imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node, int backward) {
+    return backward ? backward_job(plan, node) : forward_job(plan, node);
+}
+
 static size_t convolution_scratch(const imp_plan *plan, const imp_node *node, int backward) {
-    imp_map_convolution job = backward ? imp_convolution_backward_job(plan, node) : imp_convolution_job(plan, node);
+    imp_map_convolution job = imp_convolution_job(plan, node, backward);
 
     return plan->backend->convolution_scratch(plan->context, &job, plan->any_threads);
 }
 
 static void convolution_forward(imp_plan *plan, const imp_node *node) {
-    imp_map_convolution job = imp_convolution_job(plan, node);
+    imp_map_convolution job = forward_job(plan, node);
 
     plan->backend->convolve(plan->context, &job);
 }
 
 static void convolution_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
-    imp_map_convolution job = imp_convolution_backward_job(plan, node);
+    imp_map_convolution job = backward_job(plan, node);
 
     job.accumulate = contribution->accumulate;
     job.mask = contribution->mask;

@@ -43,8 +43,7 @@ const imp_operation *imp_operation_find(imp_operation_kind kind); /* NULL: unkno
 extern const imp_operation imp_operation_kept;
 
 /* What a convolution's node asks of the backend; backward without its contribution. */
-imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node);
-imp_map_convolution imp_convolution_backward_job(const imp_plan *plan, const imp_node *node);
+imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node, int backward);
 
 /* Whether the halo of the input's map repeats its edge, so that its gradient comes back to the edge. */
 int imp_plan_replicates(const imp_plan *plan);

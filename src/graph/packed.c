@@ -34,7 +34,7 @@ static size_t weight_bytes(const imp_network *network, const imp_kernels *kernel
     int in_channels = network->layers[layer->input].channels;
     size_t bytes = kernels ? kernels->packed_bytes(layer->channels, in_channels, layer->kernel, layer->kernel) : 0;
 
-    return (bytes + IMP_ALIGNMENT - 1) / IMP_ALIGNMENT * IMP_ALIGNMENT;
+    return imp_round_up(bytes, IMP_ALIGNMENT);
 }
 
 static size_t bias_floats(const imp_layer *layer, int transpose) {

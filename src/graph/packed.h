@@ -10,8 +10,8 @@ typedef struct imp_packed {
     const float *bias;   /* padded with zeros to whole blocks; NULL where there is none */
 } imp_packed;
 
-/* Bytes that packing the layer would add to the network; 0 when it is there already. transpose: for backward-data, without
-   bias. kernels: whose weights; NULL: the bias alone. */
+/* Bytes that packing the layer would add to the network; 0 when it is there already. transpose: for backward-data,
+   without bias. kernels: whose weights; NULL: the bias alone. */
 size_t imp_packed_missing(const imp_network *network, const imp_kernels *kernels, int layer, int transpose);
 
 /* Finds or makes the packed weights; from any thread. IMP_ERR_MEMORY. */

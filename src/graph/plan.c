@@ -55,8 +55,7 @@ uint64_t imp_plan_missing_weights(const imp_plan *plan) {
 
         if (!node->operation->prepare) continue;
         for (int backward = 0; backward <= (plan->options.backward != 0); backward++) {
-            imp_map_convolution job =
-                backward ? imp_convolution_backward_job(plan, node) : imp_convolution_job(plan, node);
+            imp_map_convolution job = imp_convolution_job(plan, node, backward);
 
             bytes += plan->backend->missing_weights(plan->context, plan->network, node->layer, backward, &job);
         }
@@ -79,14 +78,14 @@ int imp_plan_measure(imp_context *context, const imp_network *network, const imp
 
 static void name_convolution(imp_plan *plan, imp_node *node, const char *table) {
     int kernel = plan->network->layers[node->layer].kernel;
-    imp_map_convolution job = imp_convolution_job(plan, node);
 
-    snprintf(node->work[IMP_WORK_FORWARD].kernel, IMP_KERNEL_NAME_LENGTH, "convolution %dx%d %s %s", kernel, kernel,
-             plan->backend->convolution_name(plan->context, &job), table);
-    if (!plan->options.backward) return;
-    job = imp_convolution_backward_job(plan, node);
-    snprintf(node->work[IMP_WORK_BACKWARD].kernel, IMP_KERNEL_NAME_LENGTH, "convolution %dx%d %s %s", kernel, kernel,
-             plan->backend->convolution_name(plan->context, &job), table);
+    for (int backward = 0; backward <= (plan->options.backward != 0); backward++) {
+        imp_map_convolution job = imp_convolution_job(plan, node, backward);
+        char *name = node->work[backward ? IMP_WORK_BACKWARD : IMP_WORK_FORWARD].kernel;
+
+        snprintf(name, IMP_KERNEL_NAME_LENGTH, "convolution %dx%d %s %s", kernel, kernel,
+                 plan->backend->convolution_name(plan->context, &job), table);
+    }
 }
 
 /* How --verbose names what runs for a node. */
@@ -198,20 +197,23 @@ static const imp_node *tapped(const imp_plan *plan, int tap) {
     return &plan->nodes[plan->tap_nodes[tap]];
 }
 
-imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture) {
-    const imp_node *node = tapped(plan, tap);
-    const float *sum = imp_node_region(plan, node, IMP_REGION_STATISTICS);
-    imp_map own = imp_plan_own(plan, node, &node->value, 0);
-    const imp_view *shape = &own.view;
-    size_t channels = (size_t)shape->channels, batch = (size_t)plan->options.batch, index = (size_t)picture;
+imp_statistics imp_statistics_at(const imp_view *shape, int batch, const float *memory, int picture) {
+    size_t channels = (size_t)shape->channels, index = (size_t)picture;
 
-    if (!sum) return (imp_statistics){0};
+    if (!memory) return (imp_statistics){0};
     return (imp_statistics){
         .channels = shape->channels,
         .count = (double)shape->height * shape->width,
-        .sum = sum + index * channels,
-        .second = sum + batch * channels + index * channels * channels,
+        .sum = memory + index * channels,
+        .second = memory + (size_t)batch * channels + index * channels * channels,
     };
+}
+
+imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture) {
+    const imp_node *node = tapped(plan, tap);
+
+    return imp_statistics_at(&node->value.view, plan->options.batch, imp_node_region(plan, node, IMP_REGION_STATISTICS),
+                             picture);
 }
 
 /* ---- Maps kept as targets ---------------------------------------------------------------------------------------- */

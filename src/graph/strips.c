@@ -291,16 +291,8 @@ int imp_strips_forward(imp_strips *strips, const float *pixels) {
 
 imp_statistics imp_strips_statistics(const imp_strips *strips, int tap, int picture) {
     const strip_tap *of = &strips->results[tap];
-    const imp_view *view = &of->shape.map.view;
-    size_t channels = (size_t)view->channels, index = (size_t)picture;
 
-    if (!of->statistics) return (imp_statistics){0};
-    return (imp_statistics){
-        .channels = view->channels,
-        .count = (double)view->height * view->width,
-        .sum = of->statistics + index * channels,
-        .second = of->statistics + (size_t)strips->options.batch * channels + index * channels * channels,
-    };
+    return imp_statistics_at(&of->shape.map.view, strips->options.batch, of->statistics, picture);
 }
 
 double imp_strips_map_loss(const imp_strips *strips, int tap, int picture, double *values) {
@@ -326,33 +318,33 @@ static void choose_gradients(const imp_strips *strips, strip_part *part, const i
         }
 }
 
-static void part_backward(imp_strips *strips, int index, const imp_tap_gradient *gradients, const float *pixels,
-                          float *pixel_gradient) {
-    strip_part *part = &strips->parts[index];
-    const imp_strip_part *shape = &part->shape;
-    int is_last = index == strips->part_count - 1, reached = 0;
+/* No gradient by the part's input yet. */
+static void clear_gradient(const imp_strips *strips, int index, float *pixel_gradient) {
+    const imp_strip_part *shape = &strips->parts[index].shape;
     size_t floats = 3 * (size_t)strips->options.batch * (size_t)shape->height * (size_t)shape->width;
 
-    choose_gradients(strips, part, gradients);
-    part->plan->output_gradient = is_last ? (imp_map){.batch = 0} : strips->parts[index + 1].shape.input_gradient;
-    imp_plan_place(part->plan, strips->arena + shape->backward);
-    for (int window = 0; window < shape->windows; window++) {
-        /* One window writes; of several each adds its rows. */
-        if (window == 0 && shape->windows > 1) {
-            if (index > 0)
-                strips->backend->clear(strips->context, &shape->input_gradient);
-            else
-                memset(pixel_gradient, 0, floats * sizeof *pixel_gradient);
-        }
-        enter_window(strips, part, window, pixels, pixel_gradient);
-        if (!is_last || shape->windows > 1) imp_plan_run(part->plan, 1);
-        reached |= imp_plan_run_backward(part->plan, part->gradients);
-    }
-    if (reached || shape->windows > 1) return;
     if (index > 0)
         strips->backend->clear(strips->context, &shape->input_gradient);
     else
         memset(pixel_gradient, 0, floats * sizeof *pixel_gradient);
+}
+
+static void part_backward(imp_strips *strips, int index, const imp_tap_gradient *gradients, const float *pixels,
+                          float *pixel_gradient) {
+    strip_part *part = &strips->parts[index];
+    const imp_strip_part *shape = &part->shape;
+    int is_last = index == strips->part_count - 1, adds = shape->windows > 1, reached = 0;
+
+    choose_gradients(strips, part, gradients);
+    part->plan->output_gradient = is_last ? (imp_map){.batch = 0} : strips->parts[index + 1].shape.input_gradient;
+    imp_plan_place(part->plan, strips->arena + shape->backward);
+    if (adds) clear_gradient(strips, index, pixel_gradient); /* one window writes, of several each adds its rows */
+    for (int window = 0; window < shape->windows; window++) {
+        enter_window(strips, part, window, pixels, pixel_gradient);
+        if (!is_last || adds) imp_plan_run(part->plan, 1);
+        reached |= imp_plan_run_backward(part->plan, part->gradients);
+    }
+    if (!reached && !adds) clear_gradient(strips, index, pixel_gradient);
 }
 
 int imp_strips_backward(imp_strips *strips, const imp_tap_gradient *gradients, const float *pixels,

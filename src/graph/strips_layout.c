@@ -238,12 +238,8 @@ static int is_kept(const imp_strips_layout *layout, int part) {
 /* The regions of a part's things, IMP_REGIONS_OF_PART each. */
 enum { FORWARD, BACKWARD, INPUT, INPUT_GRADIENT, REGIONS_OF_PART };
 
-static size_t round_up(size_t floats) {
-    return (floats + IMP_BLOCK - 1) / IMP_BLOCK * IMP_BLOCK;
-}
-
 static void set_region(imp_region *region, size_t floats, int begin, int end) {
-    *region = (imp_region){.floats = round_up(floats), .begin = begin, .end = end};
+    *region = (imp_region){.floats = imp_round_up(floats, IMP_BLOCK), .begin = begin, .end = end};
 }
 
 /* The maps between parts, at the moments at which they are needed; nothing else. */
@@ -416,9 +412,8 @@ static int choose(chooser *made, uint64_t memory, imp_strips_layout *layout) {
     if (!can_be_cut(made->network, made->options)) return IMP_OK;
     find_boundaries(made);
     for (int from = 0; from < made->segments && status == IMP_OK; from++)
-        for (int to = from + 1; to <= made->segments && status == IMP_OK; to++) {
+        for (int to = from + 1; to <= made->segments && status == IMP_OK; to++)
             status = list_heights(made, from, to, 1);
-        }
     for (unsigned cuts = 0; cuts < 1u << (made->segments - 1) && status == IMP_OK; cuts++)
         if (fit(made, cuts, memory, &tried) && is_better(&tried, layout, memory)) *layout = tried;
     return status;

@@ -1,6 +1,7 @@
 /* Adding up what is there at each moment of a scale, and choosing what fits. */
 #include "style/budget.h"
 
+#include "base/memory.h"
 #include "style/descent.h"
 
 #define LEAST_PAIRS 3           /* of L-BFGS: with fewer it needs many more iterations for the same loss */
@@ -21,13 +22,9 @@ static uint64_t bytes_of(const imp_canvas *canvas) {
     return imp_canvas_floats(canvas) * sizeof(float);
 }
 
-static imp_canvas without_margin(const imp_canvas *canvas) {
-    return (imp_canvas){canvas->width, canvas->height, 0};
-}
-
 /* Beside source and result, while planes are brought from one canvas to another. */
 static uint64_t bytes_of_transfer(const imp_canvas *from, const imp_canvas *to) {
-    imp_canvas bare_from = without_margin(from), bare_to = without_margin(to);
+    imp_canvas bare_from = imp_canvas_bare(from), bare_to = imp_canvas_bare(to);
     int same = from->width == to->width && from->height == to->height;
     if (same) return from->margin && to->margin ? bytes_of(&bare_from) : 0;
     return (from->margin ? bytes_of(&bare_from) : 0) + (to->margin ? bytes_of(&bare_to) : 0);
@@ -36,7 +33,7 @@ static uint64_t bytes_of_transfer(const imp_canvas *from, const imp_canvas *to) 
 static scale_bytes measure_scale(const imp_budget *budget, int index, int history) {
     const imp_settings *settings = budget->settings;
     const imp_canvas *canvas = &settings->scales[index].canvas;
-    imp_canvas last = without_margin(&settings->scales[settings->scale_count - 1].canvas);
+    imp_canvas last = imp_canvas_bare(&settings->scales[settings->scale_count - 1].canvas);
     uint64_t picture = bytes_of(canvas), photo = bytes_of(&last), held = photo + SMALL_THINGS;
     for (int i = 0; i < budget->style_count; i++) held += bytes_of(&budget->styles[i]);
 
@@ -55,12 +52,6 @@ static scale_bytes measure_scale(const imp_budget *budget, int index, int histor
     return bytes;
 }
 
-/* What is left of the limit; 0 stays "no limit". */
-static uint64_t rest(uint64_t limit, uint64_t used) {
-    if (limit == 0) return 0;
-    return limit > used ? limit - used : 1;
-}
-
 /* Bytes at most while the styles are added. */
 static int measure_styles(const imp_budget *budget, imp_scale *scale, uint64_t common, uint64_t *bytes) {
     int status = IMP_OK;
@@ -71,7 +62,7 @@ static int measure_styles(const imp_budget *budget, imp_scale *scale, uint64_t c
         uint64_t planes = imp_canvas_is_same(whole, &style) ? 0 : bytes_of(&style);
         imp_strips_cost cost;
         status = imp_criterion_measure_style(budget->context, budget->network, budget->settings, style.width,
-                                             style.height, rest(budget->limit, common + planes), &cost);
+                                             style.height, imp_limit_left(budget->limit, common + planes), &cost);
         if (!status) *bytes = larger(*bytes, common + planes + larger(cost.bytes, bytes_of_transfer(whole, &style)));
     }
     return status;
@@ -84,8 +75,8 @@ static int measure(const imp_budget *budget, int index, int history, uint64_t *b
     uint64_t with_styles;
     imp_strips_cost cost;
     scale->history = history;
-    scale->memory = rest(budget->limit, parts.common + parts.beside);
-    scale->style_memory = rest(budget->limit, parts.common);
+    scale->memory = imp_limit_left(budget->limit, parts.common + parts.beside);
+    scale->style_memory = imp_limit_left(budget->limit, parts.common);
     int status =
         imp_criterion_measure(budget->context, budget->network, budget->settings, imp_canvas_width(&scale->canvas),
                               imp_canvas_height(&scale->canvas), scale->memory, &cost);

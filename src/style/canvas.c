@@ -13,6 +13,10 @@ int imp_canvas_height(const imp_canvas *canvas) {
     return canvas->height + 2 * canvas->margin;
 }
 
+imp_canvas imp_canvas_bare(const imp_canvas *canvas) {
+    return (imp_canvas){canvas->width, canvas->height, 0};
+}
+
 int imp_canvas_is_same(const imp_canvas *a, const imp_canvas *b) {
     return a->width == b->width && a->height == b->height && a->margin == b->margin;
 }
@@ -59,7 +63,7 @@ int imp_canvas_transfer(imp_context *context, const float *planes, const imp_can
         cut(planes, from, out);
         return IMP_OK;
     }
-    imp_canvas bare_from = {from->width, from->height, 0}, bare_to = {to->width, to->height, 0};
+    imp_canvas bare_from = imp_canvas_bare(from), bare_to = imp_canvas_bare(to);
     float *picture = from->margin ? imp_allocate(context, imp_canvas_floats(&bare_from) * sizeof(float)) : NULL;
     float *resized = !same && to->margin ? imp_allocate(context, imp_canvas_floats(&bare_to) * sizeof(float)) : NULL;
     if ((from->margin && !picture) || (!same && to->margin && !resized)) status = IMP_ERR_MEMORY;

@@ -111,9 +111,7 @@ static uint64_t bytes_beside_strips(const imp_criterion *criterion) {
 
 /* What is left of memory for strips; 0 means no limit in both. */
 static uint64_t memory_of_strips(const imp_criterion *criterion, uint64_t memory) {
-    uint64_t beside = bytes_beside_strips(criterion);
-    if (memory == 0) return 0;
-    return memory > beside ? memory - beside : 1;
+    return imp_limit_left(memory, bytes_beside_strips(criterion));
 }
 
 int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int width,

@@ -58,7 +58,7 @@ static const imp_canvas *canvas_of(const imp_painting *painting) {
 /* The final picture, without a margin. */
 static imp_canvas final_canvas(const imp_painting *painting) {
     const imp_canvas *canvas = &painting->settings.scales[painting->settings.scale_count - 1].canvas;
-    return (imp_canvas){canvas->width, canvas->height, 0};
+    return imp_canvas_bare(canvas);
 }
 
 /* Planes of one canvas on another, clamped where the filter overshoots; *out is created, NULL on failure. */
@@ -83,7 +83,7 @@ static int photo_on_canvas(const imp_painting *painting, float **planes) {
 
 static int start_from_image(imp_painting *painting, const imp_image *image) {
     const imp_canvas *canvas = canvas_of(painting);
-    imp_canvas bare = {canvas->width, canvas->height, 0};
+    imp_canvas bare = imp_canvas_bare(canvas);
     float *planes;
     int status = imp_image_to_planes(painting->context, image, canvas->width, canvas->height, &planes);
     if (!status) status = transfer(painting->context, planes, &bare, canvas, IMP_FILTER_LANCZOS, &painting->planes);
@@ -178,13 +178,12 @@ static int make_budget(imp_painting *painting, imp_estimate *estimate) {
     uint64_t others = now > held ? now - held : 0;
     /* What there is for each thread must not change how the picture is painted. */
     others = (others + OTHERS_STEP - 1) / OTHERS_STEP * OTHERS_STEP;
-    if (limit) limit = limit > others ? limit - others : 1;
     imp_budget budget = {.context = context,
                          .network = painting->network,
                          .settings = settings,
                          .styles = painting->style_canvases,
                          .style_count = painting->style_count,
-                         .limit = limit};
+                         .limit = imp_limit_left(limit, others)};
     for (int i = next_scale(settings, 0); i < settings->scale_count; i++) {
         uint64_t bytes;
         double operations;
@@ -224,7 +223,7 @@ static int add_styles(imp_painting *painting) {
         if (!imp_canvas_is_same(whole, &canvas)) {
             size_t bytes = imp_canvas_floats(&canvas) * sizeof(float);
             status = transfer(painting->context, style->planes, whole, &canvas, IMP_FILTER_LANCZOS, &planes);
-            if (memory) memory = memory > bytes ? memory - bytes : 1;
+            memory = imp_limit_left(memory, bytes);
         }
         if (!status)
             status = imp_criterion_add_style(painting->criterion, planes, canvas.width, canvas.height, style->weight,
@@ -393,7 +392,7 @@ int imp_paint_losses(imp_painting *painting, imp_progress *progress, float *grad
     if (status) return status;
     report(painting, &losses, progress);
     if (!gradient) return IMP_OK;
-    imp_canvas bare = {canvas_of(painting)->width, canvas_of(painting)->height, 0};
+    imp_canvas bare = imp_canvas_bare(canvas_of(painting));
     return imp_canvas_transfer(painting->context, painting->gradient, canvas_of(painting), &bare, IMP_FILTER_BICUBIC,
                                gradient);
 }
