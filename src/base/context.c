@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "base/cpu.h"
 #include "base/memory.h"
@@ -43,11 +46,23 @@ const char *imp_status_string(int status) {
     }
 }
 
+/* Blocks of which huge pages (of 2 MB on x86 and most ARM64) are asked for. Without them walks through page tables take 5 %
+   of an iteration on Linux as Debian sets it up: only who asks for huge pages gets them. */
+#define LARGE_BLOCK ((size_t)8 << 20)
+#define PAGE ((size_t)4096)
+
 /* aligned_alloc wants a size that is a multiple of the alignment. */
 static void *default_allocate(void *user, size_t bytes) {
+    size_t alignment = bytes < LARGE_BLOCK ? IMP_ALIGNMENT : PAGE;
     (void)user;
-    if (bytes > SIZE_MAX - IMP_ALIGNMENT) return NULL;
-    return aligned_alloc(IMP_ALIGNMENT, (bytes + IMP_ALIGNMENT - 1) / IMP_ALIGNMENT * IMP_ALIGNMENT);
+    if (bytes > SIZE_MAX - alignment) return NULL;
+    bytes = (bytes + alignment - 1) / alignment * alignment;
+    void *memory = aligned_alloc(alignment, bytes);
+#ifdef MADV_HUGEPAGE
+    /* Best effort: small pages do as well. */
+    if (memory && bytes >= LARGE_BLOCK) (void)madvise(memory, bytes, MADV_HUGEPAGE);
+#endif
+    return memory;
 }
 
 static void default_release(void *user, void *memory) {

@@ -99,6 +99,7 @@ static size_t lay_out(int threads, const imp_map_convolution *map, const imp_win
     job->units_at_once = all_weights > WEIGHTS_BYTES && job->panels >= 2 * threads;
     job->unit_tiles = imp_smaller(imp_divide_up(UNIT_TILES, steps->tiles) * steps->tiles, job->tiles);
     job->picture_units = imp_divide_up(job->tiles, job->unit_tiles);
+    job->unit_tiles = imp_divide_up(job->tiles, job->picture_units); /* as even as can be */
     job->units = job->picture_units * map->out.batch;
     job->input = factor_bytes(steps, job->in_blocks, job->unit_tiles);
     job->products = imp_winograd_size(steps, PANEL_BLOCKS, job->unit_tiles) * sizeof(float);

@@ -61,6 +61,12 @@ static inline __m512i load_pairs(const uint16_t *weights) {
 static inline vector multiply_add_pairs(__m512i pair, __m512i weights, vector sum) {
     return _mm512_dpbf16_ps(sum, (__m512bh)pair, (__m512bh)weights);
 }
+/* Pairs of bf16 from two vectors in bf16. */
+static inline void store_zipped(uint16_t *to, const uint16_t *first, const uint16_t *second) {
+    __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)first));
+    __m512i high = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)second));
+    _mm512_storeu_si512(to, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
 /* Pairs of bf16 from two vectors' lanes. */
 static inline void store_pairs(uint16_t *to, vector first, vector second) {
     __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(first));
