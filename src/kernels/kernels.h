@@ -54,6 +54,13 @@ typedef struct imp_convolution {
     const imp_view *mask; /* of out's shape, or NULL */
 } imp_convolution;
 
+/* Whether the tables convolve at a third of the work (narrow.inc): 3x3, to 3 channels at most. Reads more than the rows that
+   it writes ask for, so the fewer calls the better, as ever. */
+#define IMP_NARROW_INPUTS 128
+static inline int imp_convolution_is_narrow(int in_channels, int out_channels, int kernel, int stride) {
+    return kernel == 3 && stride == 1 && out_channels <= 3 && in_channels <= IMP_NARROW_INPUTS;
+}
+
 /* The steps of Winograd convolution with tiles of outputs x outputs, for 3x3 kernels of stride 1 (winograd.inc has the
    method). A tile is numbered along the rows of tiles of the output; n = (outputs + 2)^2 points. The buffers are the
    caller's: weights of some output blocks, input of some tiles, and products of both, each of imp_winograd_floats.
