@@ -121,7 +121,10 @@ typedef struct imp_kernels {
        layers of small pictures, or many threads. A call for a few rows reads all weights for them, so make calls as
        large as the threads allow. */
     int convolve_block_step;
-    /* The same for 3x3 kernels of stride 1 with fewer multiplications; ends with NULL. */
+    /* The same where each channel has a kernel of its own: in and out have the same channels. weights are those of
+       imp_pack_depthwise, in f32 for every table. */
+    void (*convolve_depthwise)(const imp_convolution *job, int block_begin, int block_end, int row_begin, int row_end);
+    /* As convolve, for 3x3 kernels of stride 1, with fewer multiplications; ends with NULL. */
     const imp_winograd *winograd[3];
 
     /* 2x2 pooling with stride 2; an odd last row or column is dropped, as PyTorch does. Rows are of out. Average: the
@@ -168,6 +171,11 @@ typedef struct imp_kernels {
 
 /* The best table for these imp_cpu_feature bits (base/cpu.h); one of a few constant tables, never NULL. */
 const imp_kernels *imp_kernels_get(unsigned cpu_features, imp_element element);
+
+/* Weights [channel][kh][kw] to [block][kh][kw][16], imp_blocks(channels) * kh * kw * 16 floats, zero past the last
+   channel. With transpose turned by 180 degrees: those of backward-data at stride 1. */
+void imp_pack_depthwise(const float *weights, int channels, int kernel_height, int kernel_width, int transpose,
+                        float *packed);
 
 /* Points the job to the weights[out][in][3][3] that Winograd transforms; transpose as in pack_weights. */
 static inline void imp_plain_weights(imp_convolution *job, const float *weights, int in_channels, int transpose) {

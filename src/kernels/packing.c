@@ -83,3 +83,16 @@ void imp_pack_weights_bf16(const float *weights, int out_channels, int in_channe
                     }
                 }
 }
+
+void imp_pack_depthwise(const float *weights, int channels, int kernel_height, int kernel_width, int transpose,
+                        float *packed) {
+    int taps = kernel_height * kernel_width;
+    for (int block = 0; block < imp_blocks(channels); block++)
+        for (int tap = 0; tap < taps; tap++)
+            for (int lane = 0; lane < IMP_BLOCK; lane++) {
+                int from = transpose ? taps - 1 - tap : tap;
+                *packed++ = lane < imp_block_channels(channels, block)
+                                ? weights[(size_t)(block * IMP_BLOCK + lane) * (size_t)taps + (size_t)from]
+                                : 0;
+            }
+}

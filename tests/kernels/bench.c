@@ -88,6 +88,10 @@ static void run_winograd(const imp_kernels *kernels, bench_work *work, const imp
     }
 }
 
+static void run_depthwise(const imp_kernels *kernels, bench_work *work) {
+    kernels->convolve_depthwise(&work->job, 0, imp_blocks(work->job.out.channels), 0, work->job.out.height);
+}
+
 static void run_winograd_4(const imp_kernels *kernels, bench_work *work) {
     run_winograd(kernels, work, kernels->winograd[0]);
 }
@@ -235,6 +239,16 @@ static void bench_convolution(const imp_kernels *const *tables, int count, int i
     work_free(&work);
 }
 
+static void bench_depthwise(const imp_kernels *const *tables, int count, int channels, int size, int kernel) {
+    double values = (double)channels * size * size;
+    char name[64];
+    bench_work work = work_make(tables[0], channels, channels, size, kernel);
+    snprintf(name, sizeof name, "depthwise %dx%d %d at %d", kernel, kernel, channels, size);
+    /* Its weights are few of those of the whole convolution, and lie anywhere among them. */
+    measure(tables, count, name, run_depthwise, &work, 2 * kernel * kernel * values, 0);
+    work_free(&work);
+}
+
 /* What goes with a tapped and pooled map of this shape. */
 static void bench_map(const imp_kernels *const *tables, int count, int channels, int size) {
     char name[64];
@@ -266,6 +280,8 @@ void bench(const imp_kernels *const *tables, int count) {
         bench_convolution(tables, count, layers[i][0], layers[i][1], layers[i][2], 3);
     for (size_t i = 1; i < sizeof layers / sizeof layers[0]; i++)
         if (layers[i][0] == layers[i][1]) bench_convolution(tables, count, layers[i][0], layers[i][1], layers[i][2], 1);
+    bench_depthwise(tables, count, 64, 256, 3);
+    bench_depthwise(tables, count, 128, 64, 5);
     for (int level = 0; level < 4; level++) bench_map(tables, count, 64 << level, 512 >> level);
     for (int n = 64; n <= 512; n *= 2) bench_product(tables, count, n);
 }

@@ -1,0 +1,124 @@
+/* Depthwise convolution against its definition in double precision: shapes, epilogues, turned weights, cuts, guards. */
+#include "check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct depthwise_test {
+    imp_convolution job;
+    test_map in, before, mask;
+    float *weights, *bias, *packed;
+    int transpose, masked;
+    char name[128];
+} depthwise_test;
+
+static depthwise_test test_make(int channels, const int size[2], int kernel, int stride) {
+    int halo = kernel / 2, epilogue = random_below(32), padded = imp_blocks(channels) * IMP_BLOCK;
+    int height = (size[0] - 1) / stride + 1, width = (size[1] - 1) / stride + 1;
+    depthwise_test test = {
+        .in = map_make(channels, size[0], size[1], halo),
+        .before = map_make(channels, height, width, 1),
+        .mask = map_make(channels, height, width, 2),
+        .weights = random_floats((size_t)(channels * kernel * kernel)),
+        .bias = random_floats((size_t)padded),
+        .packed = take((size_t)(padded * kernel * kernel) * sizeof(float)),
+        .transpose = epilogue & 1,
+        .masked = epilogue >> 1 & 1,
+    };
+    map_random(&test.in);
+    map_fill(&test.before);
+    map_levels(&test.mask);
+    for (int c = channels; c < padded; c++) test.bias[c] = 0;
+    imp_pack_depthwise(test.weights, channels, kernel, kernel, test.transpose, test.packed);
+    test.job = (imp_convolution){.weights = test.packed,
+                                 .bias = epilogue & 4 ? test.bias : NULL,
+                                 .kernel_height = kernel,
+                                 .kernel_width = kernel,
+                                 .stride = stride,
+                                 .pad_y = halo,
+                                 .pad_x = halo,
+                                 .accumulate = epilogue >> 3 & 1,
+                                 .relu = epilogue >> 4 & 1};
+    snprintf(test.name, sizeof test.name, "depthwise %d at %dx%d kernel %d/%d epilogue %d", channels, size[0], size[1],
+             kernel, stride, epilogue);
+    return test;
+}
+
+static void test_free(depthwise_test *test) {
+    map_free(&test->in);
+    map_free(&test->before);
+    map_free(&test->mask);
+    free(test->weights);
+    free(test->bias);
+    free(test->packed);
+}
+
+static double oracle(const depthwise_test *test, int c, int y, int x, double *magnitude) {
+    const imp_convolution *job = &test->job;
+    int kernel = job->kernel_height, taps = kernel * kernel;
+    double sum = job->bias ? (double)job->bias[c] : 0;
+    *magnitude = fabs(sum);
+    for (int tap = 0; tap < taps; tap++) {
+        float value = *map_at(&test->in, c, y * job->stride + tap / kernel - job->pad_y,
+                              x * job->stride + tap % kernel - job->pad_x);
+        double product = (double)value * (double)test->weights[c * taps + (test->transpose ? taps - 1 - tap : tap)];
+        sum += product;
+        *magnitude += fabs(product);
+    }
+    if (job->accumulate) sum += (double)*map_at(&test->before, c, y, x);
+    if (job->relu && sum < 0) sum = 0;
+    return test->masked && !(*map_at(&test->mask, c, y, x) > 0) ? 0 : sum;
+}
+
+static void compare(const depthwise_test *test, const test_map *out, const imp_kernels *kernels) {
+    double terms = test->job.kernel_height * test->job.kernel_width + 2;
+    for (int c = 0; c < imp_blocks(out->view.channels) * IMP_BLOCK; c++)
+        for (int y = 0; y < out->view.height; y++)
+            for (int x = 0; x < out->view.width; x++) {
+                double magnitude = 0, exact = c < out->view.channels ? oracle(test, c, y, x, &magnitude) : 0;
+                double tolerance = sum_tolerance(terms, magnitude + 1) + store_tolerance(kernels, exact);
+                double value = (double)*map_at(out, c, y, x);
+                if (near(value, exact, c < out->view.channels ? tolerance : 0)) continue;
+                expect(0, "%s %s: channel %d (%d, %d): %g, not %g +- %g", kernels->name, test->name, c, y, x, value,
+                       exact, tolerance);
+                return;
+            }
+}
+
+static void check_table(depthwise_test *test, const imp_kernels *kernels) {
+    test_map whole = map_copy(&test->before), cut = map_copy(&test->before);
+    int blocks = imp_blocks(whole.view.channels), height = whole.view.height, next;
+    test->job.in = *map_give(&test->in, kernels);
+    test->job.mask = test->masked ? map_give(&test->mask, kernels) : NULL;
+    test->job.out = *map_give(&whole, kernels);
+    kernels->convolve_depthwise(&test->job, 0, blocks, 0, height);
+    map_take(&whole, kernels);
+    compare(test, &whole, kernels);
+    expect(guarded(&whole, 0, blocks, 0, height), "%s %s: halo touched", kernels->name, test->name);
+    test->job.out = *map_give(&cut, kernels);
+    for (int row = 0; row < height; row = next) {
+        next = row + 1 + random_below(height - row);
+        for (int block = 0; block < blocks; block++)
+            kernels->convolve_depthwise(&test->job, block, block + 1, row, next);
+    }
+    map_take(&cut, kernels);
+    expect(!memcmp(whole.memory, cut.memory, whole.count * sizeof(float)), "%s %s: depends on the cut", kernels->name,
+           test->name);
+    map_free(&whole);
+    map_free(&cut);
+}
+
+void check_depthwise(const imp_kernels *const *tables, int count) {
+    static const int channels[] = {1, 16, 24, 40}, kernels[] = {1, 3, 5, 7};
+    static const int sizes[][2] = {{1, 1}, {5, 7}, {9, 16}, {3, 37}};
+    enum { EACH = 4, ALL = EACH * EACH * EACH * 2 };
+    for (int n = 0; n < ALL; n++) {
+        depthwise_test test = test_make(channels[n % EACH], sizes[n / EACH % EACH], kernels[n / (EACH * EACH) % EACH],
+                                        1 + n / (EACH * EACH * EACH));
+        for (int i = 0; i < count; i++) check_table(&test, tables[i]);
+        test_free(&test);
+    }
+    printf("depthwise convolution, %d shapes\n", ALL);
+}
