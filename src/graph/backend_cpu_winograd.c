@@ -148,6 +148,14 @@ static int panel_end(const winograd_job *job, int panel) {
     return imp_smaller((panel + 1) * PANEL_BLOCKS, job->out_blocks);
 }
 
+static void multiply_unit(const winograd_job *job, const winograd_unit *unit, int panel, const char *weights,
+                          const char *input, float *products) {
+    int begin = panel * PANEL_BLOCKS, end = panel_end(job, panel);
+
+    job->steps->multiply(&unit->convolution, begin, end, unit->tile_begin, unit->tile_end, weights, input, products);
+    job->steps->transform_output(&unit->convolution, begin, end, unit->tile_begin, unit->tile_end, products);
+}
+
 /* ---- Few weights, many tiles ------------------------------------------------------------------------------------- */
 
 static void transform_panels(void *user, int64_t begin, int64_t end, int thread) {
@@ -172,8 +180,7 @@ static void convolve_units(void *user, int64_t begin, int64_t end, int thread) {
         find_unit(job, index, &unit);
         job->steps->transform_input(&unit.convolution, 0, job->in_blocks, unit.tile_begin, unit.tile_end, input);
         for (int panel = 0; panel < job->panels; panel++)
-            job->steps->multiply(&unit.convolution, panel * PANEL_BLOCKS, panel_end(job, panel), unit.tile_begin,
-                                 unit.tile_end, job->weights_at + (size_t)panel * job->panel, input, products);
+            multiply_unit(job, &unit, panel, job->weights_at + (size_t)panel * job->panel, input, products);
     }
 }
 
@@ -205,9 +212,8 @@ static void convolve_panels(void *user, int64_t begin, int64_t end, int thread) 
             find_unit(job, index, &unit);
             if (index == job->first_unit)
                 job->steps->transform_weights(&unit.convolution, panel * PANEL_BLOCKS, panel_end(job, panel), weights);
-            job->steps->multiply(&unit.convolution, panel * PANEL_BLOCKS, panel_end(job, panel), unit.tile_begin,
-                                 unit.tile_end, weights, job->input_at + (size_t)(index - job->first_unit) * job->input,
-                                 products);
+            multiply_unit(job, &unit, panel, weights, job->input_at + (size_t)(index - job->first_unit) * job->input,
+                          products);
         }
 }
 

@@ -74,9 +74,12 @@ typedef struct imp_winograd {
     /* Of input blocks [block_begin, block_end), into their place among all input blocks. */
     void (*transform_input)(const imp_convolution *job, int block_begin, int block_end, int tile_begin, int tile_end,
                             void *input);
-    /* Multiplies both, transforms to the outputs and writes them with the job's epilogue. products is scratch. */
+    /* The products of both, of all points. */
     void (*multiply)(const imp_convolution *job, int block_begin, int block_end, int tile_begin, int tile_end,
                      const void *weights, const void *input, float *products);
+    /* Transforms the products to the outputs and writes them with the job's epilogue. */
+    void (*transform_output)(const imp_convolution *job, int block_begin, int block_end, int tile_begin, int tile_end,
+                             const float *products);
 } imp_winograd;
 
 /* Factors or products from one point to the next in a buffer of blocks of rows (channels or tiles) x 16: a cache line or

@@ -26,28 +26,33 @@ static double now(void) {
 #ifdef __x86_64__
 static volatile float sink; /* keeps the loops below alive */
 
-#define PEAK(NAME, TARGET, VECTOR, PREFIX)                                                                             \
+#define PEAK(NAME, TARGET, VECTOR, PREFIX, ADD, PAIRS)                                                                 \
     __attribute__((target(TARGET))) static double NAME(void) {                                                         \
         VECTOR sum[PEAK_CHAINS], factor = PREFIX##_set1_ps(0.999f), term = PREFIX##_set1_ps(0.001f);                   \
         for (int i = 0; i < PEAK_CHAINS; i++) sum[i] = PREFIX##_set1_ps((float)i);                                     \
         double begin = now();                                                                                          \
         for (int step = 0; step < PEAK_STEPS; step++)                                                                  \
-            _Pragma("GCC unroll 12") for (int i = 0; i < PEAK_CHAINS; i++) sum[i] =                                    \
-                PREFIX##_fmadd_ps(sum[i], factor, term);                                                               \
+            _Pragma("GCC unroll 12") for (int i = 0; i < PEAK_CHAINS; i++) sum[i] = ADD(sum[i], factor, term);         \
         double seconds = now() - begin;                                                                                \
         for (int i = 0; i < PEAK_CHAINS; i++) sink += ((float *)&sum[i])[0];                                           \
-        return 2.0 * PEAK_STEPS * PEAK_CHAINS * (double)(sizeof(VECTOR) / sizeof(float)) / seconds;                    \
+        return 2.0 * PAIRS * PEAK_STEPS * PEAK_CHAINS * (double)(sizeof(VECTOR) / sizeof(float)) / seconds;            \
     }
-PEAK(peak_avx512, "avx512f", __m512, _mm512)
-PEAK(peak_avx2, "avx2,fma", __m256, _mm256)
+#define ADD_PRODUCT_512(sum, factor, term) _mm512_fmadd_ps(sum, factor, term)
+#define ADD_PRODUCT_256(sum, factor, term) _mm256_fmadd_ps(sum, factor, term)
+#define ADD_PAIRS(sum, factor, term) _mm512_dpbf16_ps(sum, (__m512bh)(factor), (__m512bh)(term))
+PEAK(peak_avx512, "avx512f", __m512, _mm512, ADD_PRODUCT_512, 1)
+PEAK(peak_avx2, "avx2,fma", __m256, _mm256, ADD_PRODUCT_256, 1)
+PEAK(peak_bf16, "avx512f,avx512bf16", __m512, _mm512, ADD_PAIRS, 2)
 #endif
 
-/* Fused multiply-adds that one core can do, in operations a second; 0 where this cannot be measured. */
-static double measure_peak(void) {
+/* Fused multiply-adds of f32 or bf16 that one core can do, in operations a second; 0 where this cannot be measured. */
+static double measure_peak(int half) {
 #ifdef __x86_64__
+    if (half) return imp_cpu_features() & IMP_CPU_AVX512_BF16 ? peak_bf16() : 0;
     if (imp_cpu_features() & IMP_CPU_AVX512) return peak_avx512();
     if (imp_cpu_features() & IMP_CPU_AVX2) return peak_avx2();
 #endif
+    (void)half;
     return 0;
 }
 
@@ -58,9 +63,14 @@ typedef struct bench_work {
     void *packed;
     float *second;
     imp_view given_in, given_out, given_mask; /* of the table's type */
-    char *transformed, *panel;                /* of Winograd */
+    char *transformed, *panels;               /* of Winograd */
     float *products;
+    double aside; /* seconds of the run that do not count */
 } bench_work;
+
+static int count_tiles(const imp_convolution *job, const imp_winograd *steps) {
+    return imp_winograd_tiles(job->out.width, steps->outputs) * imp_winograd_tiles(job->out.height, steps->outputs);
+}
 
 typedef void work_function(const imp_kernels *kernels, bench_work *work);
 
@@ -68,24 +78,87 @@ static void run_convolution(const imp_kernels *kernels, bench_work *work) {
     kernels->convolve(&work->job, 0, imp_blocks(work->job.out.channels), 0, work->job.out.height);
 }
 
-/* The tiles of a pass, and two output blocks at a time, as the engine's deep layers go. */
-static void run_winograd(const imp_kernels *kernels, bench_work *work, const imp_winograd *steps) {
-    int in_blocks = imp_blocks(work->job.in.channels), out_blocks = imp_blocks(work->job.out.channels);
-    int count = imp_winograd_tiles(work->job.out.width, steps->outputs) *
-                imp_winograd_tiles(work->job.out.height, steps->outputs);
-    int each = (12 + steps->tiles - 1) / steps->tiles * steps->tiles;
-    size_t unit = imp_winograd_size(steps, in_blocks, each) * steps->factor_bytes;
-    (void)kernels;
-    for (int tile = 0; tile < count; tile += each)
-        steps->transform_input(&work->job, 0, in_blocks, tile, tile + each < count ? tile + each : count,
-                               work->transformed + (size_t)(tile / each) * unit);
-    for (int block = 0; block < out_blocks; block += 2) {
-        int end = block + 2 < out_blocks ? block + 2 : out_blocks;
-        steps->transform_weights(&work->job, block, end, work->panel);
-        for (int tile = 0; tile < count; tile += each)
-            steps->multiply(&work->job, block, end, tile, tile + each < count ? tile + each : count, work->panel,
-                            work->transformed + (size_t)(tile / each) * unit, work->products);
+/* Winograd as the engine goes (graph/backend_cpu_winograd.c): some tiles and two output blocks at a time; the weights of
+   all outputs first where they are few, else the input of all tiles. */
+#define UNIT_TILES 12
+#define PANEL_BLOCKS 2
+#define WEIGHTS_BYTES ((size_t)10 << 20)
+
+typedef struct winograd_run {
+    const imp_convolution *job;
+    const imp_winograd *steps;
+    int in_blocks, out_blocks, tiles, unit_tiles;
+    size_t unit, panel; /* bytes of a unit's input, of a panel's weights */
+} winograd_run;
+
+static void transform_unit(const winograd_run *run, int tile, char *input) {
+    int end = tile + run->unit_tiles < run->tiles ? tile + run->unit_tiles : run->tiles;
+    run->steps->transform_input(run->job, 0, run->in_blocks, tile, end, input);
+}
+
+static int panel_end(const winograd_run *run, int block) {
+    return block + PANEL_BLOCKS < run->out_blocks ? block + PANEL_BLOCKS : run->out_blocks;
+}
+
+static void multiply_unit(const winograd_run *run, int block, int tile, const char *weights, const char *input,
+                          float *products, int products_only) {
+    int block_end = panel_end(run, block);
+    int end = tile + run->unit_tiles < run->tiles ? tile + run->unit_tiles : run->tiles;
+    run->steps->multiply(run->job, block, block_end, tile, end, weights, input, products);
+    if (!products_only) run->steps->transform_output(run->job, block, block_end, tile, end, products);
+}
+
+/* Returns the seconds of transforms of weights and input. */
+static double weights_first(const winograd_run *run, bench_work *work, int products_only) {
+    double aside = 0, begin = now();
+    for (int block = 0; block < run->out_blocks; block += PANEL_BLOCKS)
+        run->steps->transform_weights(run->job, block, panel_end(run, block),
+                                      work->panels + (size_t)(block / PANEL_BLOCKS) * run->panel);
+    for (int tile = 0; tile < run->tiles; tile += run->unit_tiles) {
+        transform_unit(run, tile, work->transformed);
+        aside += now() - begin;
+        for (int block = 0; block < run->out_blocks; block += PANEL_BLOCKS)
+            multiply_unit(run, block, tile, work->panels + (size_t)(block / PANEL_BLOCKS) * run->panel,
+                          work->transformed, work->products, products_only);
+        begin = now();
     }
+    return aside;
+}
+
+static double input_first(const winograd_run *run, bench_work *work, int products_only) {
+    double aside = 0, begin = now();
+    for (int tile = 0; tile < run->tiles; tile += run->unit_tiles)
+        transform_unit(run, tile, work->transformed + (size_t)(tile / run->unit_tiles) * run->unit);
+    for (int block = 0; block < run->out_blocks; block += PANEL_BLOCKS) {
+        run->steps->transform_weights(run->job, block, panel_end(run, block), work->panels);
+        aside += now() - begin;
+        for (int tile = 0; tile < run->tiles; tile += run->unit_tiles)
+            multiply_unit(run, block, tile, work->panels,
+                          work->transformed + (size_t)(tile / run->unit_tiles) * run->unit, work->products,
+                          products_only);
+        begin = now();
+    }
+    return aside;
+}
+
+static size_t panel_floats(const imp_convolution *job, const imp_winograd *steps) {
+    return imp_winograd_size(steps, PANEL_BLOCKS, imp_winograd_rows(job->in.channels));
+}
+
+/* With products_only there is no transform of outputs, and what the other transforms take does not count. */
+static void run_winograd(bench_work *work, const imp_winograd *steps, int products_only) {
+    const imp_convolution *job = &work->job;
+    winograd_run run = {.job = job,
+                        .steps = steps,
+                        .in_blocks = imp_blocks(job->in.channels),
+                        .out_blocks = imp_blocks(job->out.channels),
+                        .tiles = count_tiles(job, steps),
+                        .unit_tiles = (UNIT_TILES + steps->tiles - 1) / steps->tiles * steps->tiles};
+    run.unit = imp_winograd_size(steps, run.in_blocks, run.unit_tiles) * steps->factor_bytes;
+    run.panel = panel_floats(job, steps) * steps->factor_bytes;
+    int few = run.panel * (size_t)((run.out_blocks + 1) / PANEL_BLOCKS) <= WEIGHTS_BYTES;
+    double aside = few ? weights_first(&run, work, products_only) : input_first(&run, work, products_only);
+    work->aside = products_only ? aside : 0;
 }
 
 static void run_depthwise(const imp_kernels *kernels, bench_work *work) {
@@ -93,17 +166,26 @@ static void run_depthwise(const imp_kernels *kernels, bench_work *work) {
 }
 
 static void run_winograd_4(const imp_kernels *kernels, bench_work *work) {
-    run_winograd(kernels, work, kernels->winograd[0]);
+    run_winograd(work, kernels->winograd[0], 0);
 }
 
 static void run_winograd_6(const imp_kernels *kernels, bench_work *work) {
-    run_winograd(kernels, work, kernels->winograd[1]);
+    run_winograd(work, kernels->winograd[1], 0);
+}
+
+static void run_products_4(const imp_kernels *kernels, bench_work *work) {
+    run_winograd(work, kernels->winograd[0], 1);
+}
+
+static void run_products_6(const imp_kernels *kernels, bench_work *work) {
+    run_winograd(work, kernels->winograd[1], 1);
 }
 
 /* Plain C has no Winograd, and bf16 factors have none of the larger tiles. */
 static int can_run(const imp_kernels *kernels, work_function *run) {
-    if (run == run_winograd_4) return kernels->winograd[0] != NULL;
-    return run != run_winograd_6 || (kernels->winograd[0] && kernels->winograd[1]);
+    if (run == run_winograd_4 || run == run_products_4) return kernels->winograd[0] != NULL;
+    if (run == run_winograd_6 || run == run_products_6) return kernels->winograd[0] && kernels->winograd[1];
+    return 1;
 }
 
 static void run_moments(const imp_kernels *kernels, bench_work *work) {
@@ -147,26 +229,39 @@ static void work_give(bench_work *work, const imp_kernels *kernels) {
     kernels->pack_weights(work->weights, out, in, kernel, kernel, 0, work->packed);
 }
 
-/* The best of a few rounds for every table, interleaved with the peak. bytes: read and written at least, 0
+/* Whether what the table multiplies here is bf16. */
+static int multiplies_half(const imp_kernels *kernels, work_function *run) {
+    return run != run_product && run != run_depthwise && kernels->winograd[0] &&
+           kernels->winograd[0]->factor_bytes == 2;
+}
+
+/* The best of a few rounds for every table, interleaved with the peaks. bytes: read and written at least, 0
    when beside the point. */
 static void measure(const imp_kernels *const *tables, int count, const char *name, work_function *run, bench_work *work,
                     double operations, double bytes) {
-    double peak = 0, best[MOST_TABLES];
+    double peaks[2] = {0}, best[MOST_TABLES];
+    int able = 0;
+    for (int i = 0; i < count; i++) able += can_run(tables[i], run);
+    if (!able) return;
     for (int round = 0; round < ROUNDS; round++) {
-        double now_peak = measure_peak();
-        if (now_peak > peak) peak = now_peak;
+        for (int half = 0; half < 2; half++) {
+            double now_peak = measure_peak(half);
+            if (now_peak > peaks[half]) peaks[half] = now_peak;
+        }
         for (int i = 0; i < count; i++) {
             if (!can_run(tables[i], run)) continue;
             work_give(work, tables[i]);
+            work->aside = 0;
             double begin = now();
             run(tables[i], work);
-            double seconds = now() - begin;
+            double seconds = now() - begin - work->aside;
             if (round == 0 || seconds < best[i]) best[i] = seconds;
         }
     }
-    printf("%-26s peak %4.0f GF/s", name, peak * 1e-9);
+    printf("%-26s peak %.0f GF/s, bf16 %.0f", name, peaks[0] * 1e-9, peaks[1] * 1e-9);
     for (int i = 0; i < count; i++) {
         if (!can_run(tables[i], run)) continue;
+        double peak = peaks[multiplies_half(tables[i], run)];
         printf("  %s %.2f ms", tables[i]->name, best[i] * 1e3);
         if (bytes > 0) printf(" %.1f GB/s", bytes / best[i] * 1e-9);
         if (operations > 0) printf(" %.0f GF/s", operations / best[i] * 1e-9);
@@ -184,8 +279,8 @@ static void take_winograd(bench_work *work) {
     size_t input = imp_winograd_size(&largest, imp_blocks(in->channels), tiles) + (size_t)tiles * 64 * 2 * IMP_BLOCK;
     imp_plain_weights(&work->job, work->weights, in->channels, 0);
     work->transformed = take(input * sizeof(float));
-    work->panel = take(imp_winograd_size(&largest, 2, imp_winograd_rows(in->channels)) * sizeof(float));
-    work->products = take(imp_winograd_size(&largest, 2, 64) * sizeof(float));
+    work->panels = take(WEIGHTS_BYTES + panel_floats(&work->job, &largest) * sizeof(float));
+    work->products = take(imp_winograd_size(&largest, PANEL_BLOCKS, 64) * sizeof(float));
 }
 
 static bench_work work_make(const imp_kernels *kernels, int in_channels, int out_channels, int size, int kernel) {
@@ -220,7 +315,7 @@ static void work_free(bench_work *work) {
     free(work->packed);
     free(work->second);
     free(work->transformed);
-    free(work->panel);
+    free(work->panels);
     free(work->products);
 }
 
@@ -249,6 +344,20 @@ static void bench_depthwise(const imp_kernels *const *tables, int count, int cha
     work_free(&work);
 }
 
+/* The products of matrices inside Winograd alone. */
+static void bench_products(const imp_kernels *const *tables, int count, int in, int out, int size) {
+    bench_work work = work_make(tables[0], in, out, size, 3);
+    for (int outputs = 4; outputs <= 6; outputs += 2) {
+        const imp_winograd steps = {.outputs = outputs};
+        double points = (outputs + 2) * (outputs + 2);
+        char name[64];
+        snprintf(name, sizeof name, "products %dx%d %d->%d at %d", outputs, outputs, in, out, size);
+        measure(tables, count, name, outputs == 4 ? run_products_4 : run_products_6, &work,
+                2 * points * count_tiles(&work.job, &steps) * in * out, 0);
+    }
+    work_free(&work);
+}
+
 /* What goes with a tapped and pooled map of this shape. */
 static void bench_map(const imp_kernels *const *tables, int count, int channels, int size) {
     char name[64];
@@ -273,12 +382,16 @@ static void bench_product(const imp_kernels *const *tables, int count, int n) {
     work_free(&work);
 }
 
-void bench(const imp_kernels *const *tables, int count) {
+void bench(const imp_kernels *const *tables, int count, int products_only) {
     static const int layers[][3] = {{3, 64, 512},    {64, 64, 512},  {64, 128, 256}, {128, 128, 256}, {128, 256, 128},
                                     {256, 256, 128}, {256, 512, 64}, {512, 512, 64}, {512, 512, 32},  {64, 3, 512}};
-    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
+    const size_t layer_count = sizeof layers / sizeof layers[0];
+    for (size_t i = 1; i < layer_count; i++) /* 3 channels are too few for products to matter */
+        if (layers[i][1] >= 64) bench_products(tables, count, layers[i][0], layers[i][1], layers[i][2]);
+    if (products_only) return;
+    for (size_t i = 0; i < layer_count; i++)
         bench_convolution(tables, count, layers[i][0], layers[i][1], layers[i][2], 3);
-    for (size_t i = 1; i < sizeof layers / sizeof layers[0]; i++)
+    for (size_t i = 1; i < layer_count; i++)
         if (layers[i][0] == layers[i][1]) bench_convolution(tables, count, layers[i][0], layers[i][1], layers[i][2], 1);
     bench_depthwise(tables, count, 64, 256, 3);
     bench_depthwise(tables, count, 128, 64, 5);

@@ -69,6 +69,6 @@ void check_pooling(const imp_kernels *kernels);
 void check_differences(const imp_kernels *kernels);
 void check_statistics(const imp_kernels *kernels);
 void check_products(const imp_kernels *kernels);
-void bench(const imp_kernels *const *tables, int count);
+void bench(const imp_kernels *const *tables, int count, int products_only);
 
 #endif

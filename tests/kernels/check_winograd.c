@@ -112,6 +112,7 @@ static void run(const imp_winograd *steps, const imp_convolution *job, int most_
             next_block = block + (most_blocks < left ? 1 + random_below(most_blocks) : left);
             steps->transform_weights(job, block, next_block, weights);
             steps->multiply(job, block, next_block, tile, next_tile, weights, input, products);
+            steps->transform_output(job, block, next_block, tile, next_tile, products);
         }
     }
     free(weights);

@@ -1,5 +1,6 @@
-/* Tests every kernel of every table that this CPU can run; --bench times them instead, --all takes every
- * shape of convolution instead of one in a few, --table NAME one table only. */
+/* Tests every kernel of every table that this CPU can run; --bench times them instead, --products only
+ * the products inside Winograd, --all takes every shape of convolution instead of one in a few, --table NAME one table
+ * only. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,18 +26,21 @@ static int find_tables(const char *only, const imp_kernels *tables[MOST_TABLES])
 }
 
 int main(int argc, char **argv) {
-    int timing = 0, every = SHAPES_SKIPPED;
+    int timing = 0, products_only = 0, every = SHAPES_SKIPPED;
     const char *only = NULL;
     const imp_kernels *tables[MOST_TABLES];
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bench"))
             timing = 1;
+        else if (!strcmp(argv[i], "--products"))
+            timing = products_only = 1;
         else if (!strcmp(argv[i], "--all"))
             every = 1;
         else if (!strcmp(argv[i], "--table") && i + 1 < argc)
             only = argv[++i];
         else {
-            fprintf(stderr, "usage: %s [--bench] [--all] [--table c|sse2|neon|avx2|avx512|...]\n", argv[0]);
+            fprintf(stderr, "usage: %s [--bench | --products] [--all] [--table c|sse2|neon|avx2|avx512|...]\n",
+                    argv[0]);
             return 2;
         }
     }
@@ -46,7 +50,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     if (timing) {
-        bench(tables, count);
+        bench(tables, count, products_only);
         return 0;
     }
     check_convolution(tables, count, every);
