@@ -85,7 +85,10 @@ static void time_passes(const imp_network *network, imp_element element, int siz
     imp_map_target_free(context, target);
     imp_release(context, pixels);
     imp_release(context, gradient);
-    printf("{\"seconds\": {\"forward\": %.6f, \"both\": %.6f}}\n", forward, both);
+    imp_context_info info = {.size = sizeof info};
+    imp_context_get_info(context, &info);
+    printf("{\"version\": \"Impasto %s (%s)\", \"seconds\": {\"forward\": %.6f, \"both\": %.6f}}\n", imp_version(),
+           info.instruction_set, forward, both);
 }
 
 int main(int count, char **arguments) {

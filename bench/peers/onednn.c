@@ -280,7 +280,7 @@ int main(int count, char **arguments) {
         if (i <= 0 || there < least_forward) least_forward = there;
         if (i <= 0 || both < least_both) least_both = both;
     }
-    printf("{\"version\": \"%d.%d.%d\", \"seconds\": {\"forward\": %.6f, \"both\": %.6f}, \"forward\": [",
+    printf("{\"version\": \"oneDNN %d.%d.%d\", \"seconds\": {\"forward\": %.6f, \"both\": %.6f}, \"forward\": [",
            dnnl_version()->major, dnnl_version()->minor, dnnl_version()->patch, least_forward, least_both);
     print_kernels(layers, 0);
     printf("], \"backward\": [");

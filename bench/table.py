@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""Impasto beside other programs, turn by turn on the same machine: a table, a plot, and every figure as JSON.
+
+usage: table.py [--only PART,...] [--build build-normal] [--figures figures.json] [--plot plot.svg]
+                [--size 512] [--repeats 4] [--rounds 3] [--threads N] [--model vgg19.safetensors]
+                [--reference FILE.json --photo PICTURE --style PICTURE]
+
+The parts, each some seconds to minutes long:
+    pytorch   an iteration of Gatys' method and its memory, in f32 and bf16, beside PyTorch
+    avx2      the same in f32, both held to AVX2
+    ncnn      VGG19's forward pass beside ncnn
+    onednn    VGG19's forward and backward pass beside oneDNN 2.6: Winograd, direct, and direct in bf16
+    2048-f32, 2048-bf16, 4096-f32, 4096-bf16
+              large pictures within 1 and 2 GiB: memory, and the time of a pixel beside that of --size without a limit
+    products  the matrix products inside Winograd: their share of the peak of one core
+    batch     eight pictures of 256x256 at once beside one at a time
+    loss      the time to the losses that 500 steps of PyTorch's Adam reach, after the reference of trajectory.py
+
+Every round runs all programs of a part one after the other, each in a process of its own; a program's time is the least
+of its repeats, a ratio the median over the rounds. A program that cannot run is told as absent in the table. Figures of
+parts that do not run stay as they are in the file, so parts can run at different times; with --only '' none runs.
+PyTorch and ncnn are looked for in the Python that runs this."""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+
+import figures
+
+PEERS = pathlib.Path(__file__).resolve().parent / "peers"
+HELD_TO_AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
+STEPS = 500  # of the reference
+
+
+class Absent(Exception):
+    """A program that cannot run here, and why."""
+
+
+def run(command, **environment):
+    """The JSON object in the last line that the command prints."""
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, **environment})
+    if done.returncode != 0:
+        raise Absent((done.stderr.strip().splitlines() or [f"{command[0]} failed"])[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def interleave(rounds, commands, **environment):
+    """{name: [result of each round]}, or {name: why it cannot run}. Ours must run."""
+    results = {name: [] for name in commands}
+    for i in range(rounds):
+        for name, command in commands.items():
+            if isinstance(results[name], str):
+                continue
+            try:
+                results[name].append(run(command, **environment))
+                print(f"round {i + 1} {name}: {json.dumps(results[name][-1])[:150]}", file=sys.stderr, flush=True)
+            except (Absent, OSError) as absence:
+                if name.startswith("impasto"):
+                    sys.exit(f"{name}: {absence}")
+                results[name] = str(absence)
+                print(f"{name} is absent: {absence}", file=sys.stderr, flush=True)
+    return results
+
+
+def row(figure, ours, theirs, least, aim, results, value, unit="s", plot=True):
+    """A row that compares two programs by value(result): how many times less ours is."""
+    made = {"figure": figure, "least": least, "aim": aim, "plot": plot}
+    if isinstance(results[theirs], str):
+        return made | {"absent": f"{theirs}: {results[theirs]}"}
+    mine, others = [value(r) for r in results[ours]], [value(r) for r in results[theirs]]
+    texts = [figures.amount(statistics.median(values), unit) for values in (mine, others)]
+    return made | {"ratio": statistics.median(b / a for a, b in zip(mine, others)), "ours": texts[0],
+                   "theirs": f"{texts[1]} ({theirs})"}
+
+
+def optimize(a, size, precision, *more):
+    return [a.impasto, "bench", "optimize", "--json", "--size", size, "--iterations", a.repeats, "--threads", a.threads,
+            "--precision", precision, "--model", a.model, *more]
+
+
+def pytorch(a, mode):
+    return [sys.executable, PEERS / "pytorch.py", mode, a.size, a.repeats, a.threads]
+
+
+def seconds(result):
+    """Of an iteration."""
+    return result["seconds_per_iteration"]["min"] if "bench" in result else result["seconds"]
+
+
+def memory(result):
+    return result["peak_rss_mb"]
+
+
+def part_pytorch(a):
+    results = interleave(a.rounds, {f"impasto {p}": optimize(a, a.size, p) for p in ("f32", "bf16")} |
+                         {f"PyTorch {m}": pytorch(a, m) for m in ("f32", "f32cl", "bf16cl")})
+    at, f32, bf16 = f"at {a.size}x{a.size}", "impasto f32", "impasto bf16"
+    return results, [
+        row(f"iteration {at}, f32, beside PyTorch f32", f32, "PyTorch f32", 4.5, 5.5, results, seconds),
+        row(f"iteration {at}, f32, beside PyTorch f32 channels-last", f32, "PyTorch f32cl", 3.8, 4.6, results, seconds),
+        row(f"iteration {at}, bf16, beside PyTorch f32", bf16, "PyTorch f32", 9, 11, results, seconds),
+        row(f"iteration {at}, bf16, beside PyTorch bf16 channels-last", bf16, "PyTorch bf16cl", 4.5, 5.5, results, seconds),
+        row(f"memory {at}, f32, beside PyTorch f32", f32, "PyTorch f32", 3, 6, results, memory, "MB"),
+        row(f"memory {at}, bf16, beside PyTorch f32", bf16, "PyTorch f32", 5, 6, results, memory, "MB")]
+
+
+def part_avx2(a):
+    results = interleave(a.rounds, {"impasto f32": optimize(a, a.size, "f32", "--instruction-set", "avx2"),
+                                    "PyTorch f32": pytorch(a, "f32")}, **HELD_TO_AVX2)
+    return results, [row(f"iteration at {a.size}x{a.size}, f32, both held to AVX2", "impasto f32", "PyTorch f32", 3, 4,
+                         results, seconds)]
+
+
+def passes(a, precision):
+    return [a.build / "bench/passes", a.model, precision, a.size, a.repeats, a.threads]
+
+
+def part_ncnn(a):
+    commands = {f"impasto {p}": passes(a, p) for p in ("f32", "bf16")}
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, PEERS / "ncnn_vgg19.py", "make", folder], stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)  # what is missing shows in the first round
+        results = interleave(a.rounds, commands | {
+            f"ncnn {p}": [sys.executable, PEERS / "ncnn_vgg19.py", p, a.size, a.repeats, a.threads, folder]
+            for p in ("f32", "bf16")})
+
+    def forward(result):
+        return result["seconds"]["forward"] if isinstance(result["seconds"], dict) else result["seconds"]
+
+    return results, [row(f"VGG19 forward at {a.size}x{a.size}, {p}, beside ncnn {p}", f"impasto {p}", f"ncnn {p}", least, aim,
+                         results, forward) for p, least, aim in (("f32", 1.7, 2), ("bf16", 3, 3.5))]
+
+
+def part_onednn(a):
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["cc", "-std=c17", "-D_GNU_SOURCE", "-O2", PEERS / "onednn.c", "-o", folder + "/onednn", "-ldnnl",
+                        "-lm"], stderr=subprocess.DEVNULL)
+        modes = {"oneDNN Winograd": "winograd", "oneDNN direct": "direct", "oneDNN direct bf16": "bf16"}
+        results = interleave(a.rounds, {f"impasto {p}": passes(a, p) for p in ("f32", "bf16")} |
+                             {name: [folder + "/onednn", mode, a.size, a.repeats] for name, mode in modes.items()},
+                             OMP_NUM_THREADS=str(a.threads))
+    if not shutil.which("cc") or "No such file" in str(results["oneDNN Winograd"]):
+        results |= {name: "needs a C compiler and libdnnl-dev (oneDNN 2.6)" for name in modes}
+
+    def both(result):
+        return result["seconds"]["both"]
+
+    name = f"VGG19 forward and backward at {a.size}x{a.size}"
+    return results, [
+        row(f"{name}, f32, beside oneDNN Winograd f32", "impasto f32", "oneDNN Winograd", 1.25, 1.4, results, both),
+        row(f"{name}, bf16, beside oneDNN Winograd f32", "impasto bf16", "oneDNN Winograd", 2.2, 2.6, results, both),
+        row(f"{name}, f32, beside oneDNN direct f32", "impasto f32", "oneDNN direct", None, None, results, both),
+        row(f"{name}, bf16, beside oneDNN direct bf16", "impasto bf16", "oneDNN direct bf16", None, None, results, both)]
+
+
+def large(size, gibibytes, precision):
+    def part(a):
+        limited = f"impasto {size} in {gibibytes}G"
+        results = interleave(1, {"impasto": optimize(a, a.size, precision), limited: optimize(
+            argparse.Namespace(**vars(a) | {"repeats": 1}), size, precision, "--max-memory", f"{gibibytes}G")})
+        whole, strips = results["impasto"][0], results[limited][0]
+        pixel = seconds(strips) / size**2 / (seconds(whole) / a.size**2)
+        peak, figure = memory(strips), f"{size}x{size} {precision} with --max-memory {gibibytes}G"
+        return results, [
+            {"figure": f"{figure}: memory", "text": f"{peak:.0f} MB", "least": f"at most {gibibytes * 1024} MB", "aim": None},
+            {"figure": f"{figure}: time of a pixel beside {a.size}x{a.size} without a limit", "text": f"{pixel:.2f} times",
+             "least": "at most 2 times", "aim": None, "ours": f"{seconds(strips):.1f} s an iteration",
+             "theirs": f"{seconds(whole):.3f} s an iteration"}]
+    return part
+
+
+def part_products(a):
+    """Best over the rounds of each shape; the row has the worst of the shapes."""
+    rows, results = [], {}
+    for table, factor in (("avx512", "f32"), ("avx512 bf16", "bf16")):
+        shares = {}
+        for _ in range(a.rounds):
+            done = subprocess.run([a.build / "tests/test_kernels", "--products", "--table", table], capture_output=True, text=True)
+            for name, inputs, share in re.findall(r"^products (\S+ (\d+)->\d+ at \d+) .* (\d+) %$", done.stdout, re.M):
+                if int(inputs) >= 256:
+                    shares[name] = max(shares.get(name, 0), int(share))
+        results[table] = shares
+        made = {"figure": f"products inside Winograd, {factor}, 256 and more channels: share of the peak", "least": "90 %",
+                "aim": None}
+        rows.append(made | ({"text": f"{min(shares.values())} % and more"} if shares else
+                            {"absent": f"this processor has no {table}"}))
+        print(table, shares, file=sys.stderr, flush=True)
+    return results, rows
+
+
+def part_batch(a):
+    figure = {"figure": "pictures an hour, 8 of 256x256 at once, beside one at a time", "least": 1.2, "aim": 1.5, "plot": True}
+    if "--batch" not in subprocess.run([a.impasto, "help", "bench", "optimize"], capture_output=True, text=True).stdout:
+        return {}, [figure | {"absent": "this Impasto has no --batch"}]
+    results = interleave(a.rounds, {"impasto one": optimize(a, 256, "f32"), "impasto 8": optimize(a, 256, "f32", "--batch", 8)})
+    one, eight = ([seconds(r) for r in results[name]] for name in ("impasto one", "impasto 8"))
+    return results, [figure | {"ratio": statistics.median(8 * x / y for x, y in zip(one, eight)),
+                               "ours": f"{statistics.median(eight):.3f} s an iteration of 8",
+                               "theirs": f"{statistics.median(one):.3f} s an iteration of one"}]
+
+
+def time_to(a, precision, total, content, style):
+    """Seconds until Impasto has the total loss, and until it has both halves; None where it does not."""
+    reached = [None, None]
+    with tempfile.TemporaryDirectory() as folder:
+        painting = subprocess.Popen([a.impasto, "optimize", a.photo, "--style", a.style, "--size", str(a.size), "--preset",
+                                     "classic", "--optimizer", "lbfgs", "--precision", precision, "--json", "-o",
+                                     folder + "/out.png"], stdout=subprocess.PIPE, text=True)
+        for line in painting.stdout:
+            event = json.loads(line)
+            if event["event"] != "progress":
+                continue
+            if reached[0] is None and event["total_loss"] <= total:
+                reached[0] = event["seconds"]
+            if reached[1] is None and event["content_loss"] <= content and event["style_loss"] <= style:
+                reached[1] = event["seconds"]
+            if None not in reached:
+                break
+        painting.terminate()
+        painting.communicate()
+    return {"total": reached[0], "both": reached[1]}
+
+
+def part_loss(a):
+    names = {"total": "its total loss", "both": "both halves of it"}
+    rows = [{"figure": f"time to {name} after {STEPS} steps of PyTorch's Adam", "least": 55, "aim": 100, "plot": True}
+            for name in names.values()]
+    if not (a.reference and a.photo and a.style):
+        return {}, [row | {"absent": "needs --reference, --photo and --style"} for row in rows]
+    total, content, style = json.loads(pathlib.Path(a.reference).read_text())["trace"][STEPS - 1]
+    results = interleave(1, {"PyTorch f32cl": pytorch(a, "f32cl")})
+    results["impasto bf16"] = [time_to(a, "bf16", total, content, style)]
+    if isinstance(results["PyTorch f32cl"], str):
+        return results, [row | {"absent": f"PyTorch: {results['PyTorch f32cl']}"} for row in rows]
+    theirs = STEPS * seconds(results["PyTorch f32cl"][0])
+    for made, key in zip(rows, names):
+        ours = results["impasto bf16"][0][key]
+        made |= {"ratio": theirs / ours, "ours": f"{ours:.1f} s", "theirs": f"{theirs:.0f} s (PyTorch f32cl)"} if ours else {
+            "text": "not reached"}
+    return results, rows
+
+
+PARTS = {"pytorch": part_pytorch, "avx2": part_avx2, "ncnn": part_ncnn, "onednn": part_onednn,
+         "2048-f32": large(2048, 1, "f32"), "2048-bf16": large(2048, 1, "bf16"), "4096-f32": large(4096, 2, "f32"),
+         "4096-bf16": large(4096, 2, "bf16"), "products": part_products, "batch": part_batch, "loss": part_loss}
+
+
+def machine():
+    with open("/proc/cpuinfo") as lines:
+        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+    return f"{name}, {os.cpu_count()} processors"
+
+
+def versions(results):
+    found = {r.get("version") if "bench" not in r else f"Impasto {r['version']} ({r['instruction_set']})"
+             for runs in results.values() if isinstance(runs, list) for r in runs}
+    return sorted(found - {None})
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    models = os.environ.get("IMPASTO_MODELS", os.path.expanduser("~/.local/share/impasto/models"))
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--build", type=pathlib.Path, default="build-normal")
+    parser.add_argument("--figures", type=pathlib.Path, default="figures.json")
+    parser.add_argument("--plot", type=pathlib.Path, default="plot.svg")
+    parser.add_argument("--model", default=models + "/vgg19.safetensors")
+    for name, number in (("size", 512), ("repeats", 4), ("rounds", 3), ("threads", os.cpu_count())):
+        parser.add_argument("--" + name, type=int, default=number)
+    for name in ("reference", "photo", "style"):
+        parser.add_argument("--" + name)
+    a = parser.parse_args()
+    a.build = a.build.resolve()
+    a.impasto = a.build / "impasto"
+    if unknown := [part for part in a.only.split(",") if part and part not in PARTS]:
+        sys.exit(f"no part {unknown[0]}; there are: {', '.join(PARTS)}")
+    kept = json.loads(a.figures.read_text()) if a.figures.exists() else {}
+    for part in filter(None, a.only.split(",")):
+        results, rows = PARTS[part](a)
+        kept[part] = {"machine": machine(), "threads": a.threads, "rounds": a.rounds, "repeats": a.repeats,
+                      "versions": versions(results), "rows": rows, "runs": results}
+        a.figures.write_text(json.dumps(kept, indent=1))
+    parts = {part: kept[part] for part in PARTS if part in kept}
+    print(figures.table(parts))
+    a.plot.write_text(figures.plot(parts))
+
+
+main()
