@@ -186,7 +186,7 @@ IMP_API int imp_model_get_tensor(const imp_model *model, int index, imp_tensor_i
    map is taken after the layer's ReLU. */
 IMP_API const char *imp_model_layer_name(const imp_model *model, int index);
 
-/* ---- Painting: one picture, optimised (Gatys et al., arXiv 1508.06576) ------------------------------------------- */
+/* ---- Painting: pictures, optimised (Gatys et al., arXiv 1508.06576) ---------------------------------------------- */
 
 typedef struct imp_painting imp_painting;
 
@@ -202,8 +202,8 @@ typedef struct imp_painting_options {
     int enlarge;                /* 0: a photo smaller than longer_side stays as it is; 1: it is enlarged */
     int style_side;             /* longer side of the style pictures, at the full size; 0: as the preset */
     int iterations;             /* over all scales; -1: as the preset; 0: the result is the start picture */
-    double time_limit;          /* seconds for the whole run, shared out over the scales, in place of the preset's
-                                   iterations; with iterations given too, whichever ends first; 0: none */
+    double time_limit;          /* seconds for each photo's whole run, shared out over the scales, in place of the
+                                   preset's iterations; with iterations given too, whichever ends first; 0: none */
     double content_weight;      /* IMP_PRESET_VALUE or >= 0 */
     double style_weight;        /* IMP_PRESET_VALUE or >= 0 */
     double variation_weight;    /* total variation; IMP_PRESET_VALUE or >= 0 */
@@ -234,6 +234,21 @@ IMP_API const char *imp_style_loss_description(int index);
 IMP_API int imp_painting_create(imp_context *context, const imp_model *model, const imp_image *photo,
                                 const imp_painting_options *options, imp_painting **painting);
 
+/* The size of the result for a photo of that size. Only longer_side and enlarge of the options matter; they may be NULL
+   for the defaults. */
+IMP_API int imp_painting_size(imp_context *context, int photo_width, int photo_height,
+                              const imp_painting_options *options, int *width, int *height);
+
+#define IMP_MAX_PHOTOS 64
+
+/* Adds a photo that is painted beside those that are there, by the same options and styles: its result is of the same
+   size (imp_painting_size), and to the last bit what it would be in a painting of its own, except with a time or memory
+   limit. Together they take less time than one after the other, the smaller they are the less, and memory for each.
+   start_image: as in the options, for this photo; NULL: none. photo and start_image may be released at once. Before
+   the first step; up to IMP_MAX_PHOTOS in all. IMP_ERR_ARGUMENT: another size; IMP_COLORS_BEFORE, with which styles are
+   those of one photo. */
+IMP_API int imp_painting_add_photo(imp_painting *painting, const imp_image *photo, const imp_image *start_image);
+
 /* Adds a style picture; weight > 0 counts against the other styles' weights. At least one is needed before the first
    step, none may follow it. style may be released at once. */
 IMP_API int imp_painting_add_style(imp_painting *painting, const imp_image *style, double weight);
@@ -244,8 +259,10 @@ typedef struct imp_estimate {
     uint64_t bytes;    /* of memory at most, the process without the painting not counted */
     double operations; /* floating-point operations of the whole run */
     int iterations, scales;
+    int most_photos; /* that the memory limit lets be painted together without strips or fewer pairs of L-BFGS; 1 where
+                        even one cannot be; IMP_MAX_PHOTOS without a limit */
 } imp_estimate;
-/* What the run will need with the styles that were added so far; cheap, allocates next to nothing. IMP_ERR_MEMORY where
+/* What the run will need with the photos and styles that were added so far; cheap, allocates next to nothing. IMP_ERR_MEMORY where
    the context's limit leaves too little even for the way that needs least; the words say how much that is. */
 IMP_API int imp_painting_estimate(imp_painting *painting, imp_estimate *estimate);
 
@@ -258,19 +275,27 @@ typedef struct imp_progress {
     double total_loss, content_loss, style_loss; /* before this step; content and style before their weights */
     double seconds, seconds_left;                /* since the first step; estimated to the end */
     int done;                                    /* 1 after the last step */
+    int failed; /* 1: this photo's loss is no longer finite; it is back at the last good picture, and stays there */
 } imp_progress;
 
-/* One iteration: losses and gradient at the current picture, and one step of the optimiser; after the last one it does
-   nothing. On IMP_ERR_NUMERIC the picture is back at the last good one, the painting has stopped, and
-   imp_painting_image still works. progress, written unless the step failed, may be NULL. */
+/* One iteration: losses and gradient at the current pictures, and one step of each one's optimiser; after the last one
+   it does nothing. IMP_ERR_NUMERIC: the loss of the only photo, or of the last one of several that had not failed yet,
+   is no longer finite. The pictures are back at the last good ones, the painting has stopped, and imp_painting_image
+   still works. progress, of the first photo, written unless the step failed, may be NULL. */
 IMP_API int imp_painting_step(imp_painting *painting, imp_progress *progress);
 
-/* The picture as it stands, at the final size whatever the scale; *out is created with 3 channels, and its pixels are
-   NULL on failure. Before the first step it is the start picture. */
-IMP_API int imp_painting_image(imp_painting *painting, imp_depth depth, imp_image *out);
+/* The same of any photo: where it stands after the last step. photo: in the order in which they were added, from 0. */
+IMP_API int imp_painting_progress(const imp_painting *painting, int photo, imp_progress *progress);
 
-/* The losses and the gradient at the current picture, without a step: for tests and researchers. gradient: 3 x height x
-   width floats of the current scale, RGB planes, on the 0..255 scale. losses and gradient may be NULL. */
+/* The picture of the first photo as it stands, at the final size whatever the scale; *out is created with 3 channels,
+   and its pixels are NULL on failure. Before the first step it is the start picture. */
+IMP_API int imp_painting_image(imp_painting *painting, imp_depth depth, imp_image *out);
+/* The same of any photo. */
+IMP_API int imp_painting_image_of(imp_painting *painting, int photo, imp_depth depth, imp_image *out);
+
+/* The losses and the gradient at the current pictures, without a step: for tests and researchers. losses: of the first
+   photo; imp_painting_progress has the others'. gradient: 3 x height x width floats of the current scale for each photo,
+   RGB planes, on the 0..255 scale. losses and gradient may be NULL. */
 IMP_API int imp_painting_losses(imp_painting *painting, imp_progress *losses, float *gradient);
 
 /* What ran, node by node, summed over the steps so far. */

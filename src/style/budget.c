@@ -34,19 +34,20 @@ static scale_bytes measure_scale(const imp_budget *budget, int index, int histor
     const imp_settings *settings = budget->settings;
     const imp_canvas *canvas = &settings->scales[index].canvas;
     imp_canvas last = imp_canvas_bare(&settings->scales[settings->scale_count - 1].canvas);
-    uint64_t picture = bytes_of(canvas), photo = bytes_of(&last), held = photo + SMALL_THINGS;
+    uint64_t photos = (uint64_t)budget->photos, photo = bytes_of(&last), held = photos * photo + SMALL_THINGS;
+    uint64_t pictures = photos * bytes_of(canvas);
     for (int i = 0; i < budget->style_count; i++) held += bytes_of(&budget->styles[i]);
 
-    scale_bytes bytes = {.common = held + 2 * picture + imp_descent_measure(settings, canvas, history)};
+    scale_bytes bytes = {.common = held + 2 * pictures + photos * imp_descent_measure(settings, canvas, history)};
     /* The image that the result is written to has two bytes a sample at most, half of a plane's. */
     bytes.beside = (imp_canvas_is_same(canvas, &last) ? 0 : photo + bytes_of_transfer(canvas, &last)) + photo / 2;
-    bytes.beside = larger(bytes.beside, imp_canvas_is_same(canvas, &last) ? 0 : picture);
-    bytes.without = bytes.common + picture + bytes_of_transfer(&last, canvas);
+    bytes.beside = larger(bytes.beside, imp_canvas_is_same(canvas, &last) ? 0 : pictures);
+    bytes.without = bytes.common + pictures + bytes_of_transfer(&last, canvas);
     if (index == 0) return bytes;
     const imp_scale *before = &settings->scales[index - 1];
-    uint64_t carried = imp_descent_measure(settings, &before->canvas, before->history);
+    uint64_t carried = photos * imp_descent_measure(settings, &before->canvas, before->history);
     uint64_t moved = bytes_of_transfer(&before->canvas, canvas);
-    bytes.without = larger(bytes.without, held + bytes_of(&before->canvas) + carried + picture + moved);
+    bytes.without = larger(bytes.without, held + photos * bytes_of(&before->canvas) + carried + pictures + moved);
     if (settings->optimizer == IMP_OPTIMIZER_ADAM)
         bytes.without = larger(bytes.without, bytes.common + carried + moved);
     return bytes;
@@ -61,8 +62,9 @@ static int measure_styles(const imp_budget *budget, imp_scale *scale, uint64_t c
         imp_canvas style = imp_settings_style_canvas(budget->settings, budget->network, whole, &scale->canvas);
         uint64_t planes = imp_canvas_is_same(whole, &style) ? 0 : bytes_of(&style);
         imp_strips_cost cost;
-        status = imp_criterion_measure_style(budget->context, budget->network, budget->settings, style.width,
-                                             style.height, imp_limit_left(budget->limit, common + planes), &cost);
+        status =
+            imp_criterion_measure_style(budget->context, budget->network, budget->settings, budget->photos, style.width,
+                                        style.height, imp_limit_left(budget->limit, common + planes), &cost);
         if (!status) *bytes = larger(*bytes, common + planes + larger(cost.bytes, bytes_of_transfer(whole, &style)));
     }
     return status;
@@ -77,9 +79,9 @@ static int measure(const imp_budget *budget, int index, int history, uint64_t *b
     scale->history = history;
     scale->memory = imp_limit_left(budget->limit, parts.common + parts.beside);
     scale->style_memory = imp_limit_left(budget->limit, parts.common);
-    int status =
-        imp_criterion_measure(budget->context, budget->network, budget->settings, imp_canvas_width(&scale->canvas),
-                              imp_canvas_height(&scale->canvas), scale->memory, &cost);
+    int status = imp_criterion_measure(budget->context, budget->network, budget->settings, budget->photos,
+                                       imp_canvas_width(&scale->canvas), imp_canvas_height(&scale->canvas),
+                                       scale->memory, &cost);
     if (!status) status = measure_styles(budget, scale, parts.common, &with_styles);
     if (status) return status;
     scale->windows = cost.windows;

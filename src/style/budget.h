@@ -8,6 +8,7 @@
 typedef struct imp_budget {
     imp_context *context;
     const imp_network *network;
+    int photos;               /* painted together */
     imp_settings *settings;   /* whose scales are filled in: history, memory, windows */
     const imp_canvas *styles; /* [style_count] the sizes that the final scale wants */
     int style_count;

@@ -1,6 +1,7 @@
 /* The canvas: cut, resample, mirror. */
 #include "style/canvas.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -75,5 +76,13 @@ int imp_canvas_transfer(imp_context *context, const float *planes, const imp_can
     if (to->margin && !status) extend(same ? bare : resized, to, out);
     imp_release(context, resized);
     imp_release(context, picture);
+    return status;
+}
+
+int imp_canvas_paint(imp_context *context, const float *planes, const imp_canvas *from, const imp_canvas *to,
+                     imp_filter filter, float *out) {
+    size_t count = imp_canvas_floats(to);
+    int status = imp_canvas_transfer(context, planes, from, to, filter, out);
+    for (size_t i = 0; i < count && !status; i++) out[i] = fminf(fmaxf(out[i], 0), 255);
     return status;
 }

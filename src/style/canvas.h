@@ -24,4 +24,8 @@ size_t imp_canvas_floats(const imp_canvas *canvas); /* of three planes */
 int imp_canvas_transfer(imp_context *context, const float *planes, const imp_canvas *from, const imp_canvas *to,
                         imp_filter filter, float *out);
 
+/* The same for pixels: clamped to 0..255 where the filter overshoots. */
+int imp_canvas_paint(imp_context *context, const float *planes, const imp_canvas *from, const imp_canvas *to,
+                     imp_filter filter, float *out);
+
 #endif

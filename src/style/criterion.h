@@ -1,5 +1,6 @@
-/* The criterion: what one scale's picture is compared with, and how far off it is. A plan of the network for that size,
- * the photo's content, the styles' statistics; in go planes, out come losses and the gradient by pixel. */
+/* The criterion: what one scale's pictures are compared with, and how far off they are. A plan of the network for that
+ * size, each photo's content, the styles' statistics, which all of them share; in go planes, out come losses of each
+ * picture and the gradient by pixel. */
 #ifndef IMP_STYLE_CRITERION_H
 #define IMP_STYLE_CRITERION_H
 
@@ -13,29 +14,29 @@ typedef struct imp_losses {
     double variation;
 } imp_losses;
 
-/* For pictures of width x height. settings and network outlive the criterion. */
-int imp_criterion_create(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
-                         int height, imp_criterion **criterion);
+/* For batch pictures of width x height. settings and network outlive the criterion. */
+int imp_criterion_create(imp_context *context, const imp_network *network, const imp_settings *settings, int batch,
+                         int width, int height, imp_criterion **criterion);
 
 /* What a criterion takes: with its content, in the cheapest way within memory bytes (0: no limit), or the one that takes
    the least where there is none. operations: of one evaluation. */
-int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int width,
-                          int height, uint64_t memory, imp_strips_cost *cost);
+int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int batch,
+                          int width, int height, uint64_t memory, imp_strips_cost *cost);
 
-/* The same while a style of this size is added to it. */
+/* The same while a style of this size is added to one for batch pictures. */
 int imp_criterion_measure_style(imp_context *context, const imp_network *network, const imp_settings *settings,
-                                int width, int height, uint64_t memory, imp_strips_cost *cost);
+                                int batch, int width, int height, uint64_t memory, imp_strips_cost *cost);
 
 /* style: planes [3, height, width] on 0..255, of any size that reaches the deepest style layer. memory: that the
    criterion may take meanwhile; 0: no limit. */
 int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight,
                             uint64_t memory);
 
-/* content: planes of the criterion's own size. Once, after the last style. memory: that the criterion may take from now
+/* content: planes [batch, 3, height, width] of the criterion's own size. Once, after the last style. memory: that the criterion may take from now
    on; 0: no limit. */
 int imp_criterion_set_content(imp_criterion *criterion, const float *content, uint64_t memory);
 
-/* Losses at planes [3, height, width]; gradient of the total by planes, written. */
+/* Losses [batch] at planes [batch, 3, height, width]; gradient of each picture's total by its planes, written. */
 int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, imp_losses *losses, float *gradient);
 
 int imp_criterion_profile(const imp_criterion *criterion, int index, imp_node_profile *profile);

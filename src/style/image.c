@@ -86,18 +86,22 @@ static void clamp_range(void *user, int64_t begin, int64_t end, int thread) {
     for (int64_t i = begin; i < end; i++) values[i] = clamp(values[i], 255);
 }
 
+int imp_image_fill_planes(imp_context *context, const imp_image *image, int width, int height, float *planes) {
+    int status = imp_resample(context, opaque_row, image, 3, image->height, image->width, planes, height, width,
+                              IMP_FILTER_LANCZOS);
+    if (!status) imp_parallel(context, (int64_t)3 * width * height, clamp_range, planes);
+    return status;
+}
+
 int imp_image_to_planes(imp_context *context, const imp_image *image, int width, int height, float **planes) {
-    size_t count = (size_t)width * (size_t)height;
-    float *made = imp_allocate_zero(context, count, 3 * sizeof(float));
+    float *made = imp_allocate_zero(context, (size_t)width * (size_t)height, 3 * sizeof(float));
     *planes = NULL;
     if (!made) return IMP_ERR_MEMORY;
-    int status = imp_resample(context, opaque_row, image, 3, image->height, image->width, made, height, width,
-                              IMP_FILTER_LANCZOS);
+    int status = imp_image_fill_planes(context, image, width, height, made);
     if (status) {
         imp_release(context, made);
         return status;
     }
-    imp_parallel(context, 3 * (int64_t)count, clamp_range, made);
     *planes = made;
     return IMP_OK;
 }

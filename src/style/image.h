@@ -16,6 +16,9 @@ typedef enum imp_filter {
    composited on white, then resampled by Lanczos in float and clamped. *planes is released by imp_release. */
 int imp_image_to_planes(imp_context *context, const imp_image *image, int width, int height, float **planes);
 
+/* The same into memory that is there. */
+int imp_image_fill_planes(imp_context *context, const imp_image *image, int width, int height, float *planes);
+
 /* in [channels][height][width] resampled to out [channels][out_height][out_width]; not clamped. in and out do
  * not overlap. */
 int imp_planes_resize(imp_context *context, const float *in, int channels, int height, int width, float *out,

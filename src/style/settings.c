@@ -275,16 +275,20 @@ static int resolve_scales(imp_context *context, const imp_model *model, int widt
     return IMP_OK;
 }
 
-static int resolve_size(imp_context *context, int photo_width, int photo_height, const imp_painting_options *options,
-                        int *width, int *height) {
+int imp_settings_size(imp_context *context, int photo_width, int photo_height, int longer_side, int enlarge, int *width,
+                      int *height) {
     int photo_side = photo_width > photo_height ? photo_width : photo_height;
-    int side = options->longer_side ? options->longer_side : DEFAULT_LONGER_SIDE;
+    int side = longer_side ? longer_side : DEFAULT_LONGER_SIDE;
     if (side < LEAST_LONGER_SIDE || side > IMP_IMAGE_MAX_SIDE)
-        return imp_fail(context, IMP_ERR_ARGUMENT, "the size is %d; it must be from %d to %d pixels",
-                        options->longer_side, LEAST_LONGER_SIDE, IMP_IMAGE_MAX_SIDE);
-    if (side > photo_side && !options->enlarge) side = photo_side;
+        return imp_fail(context, IMP_ERR_ARGUMENT, "the size is %d; it must be from %d to %d pixels", longer_side,
+                        LEAST_LONGER_SIDE, IMP_IMAGE_MAX_SIDE);
+    if (side > photo_side && !enlarge) side = photo_side;
     *width = (int)fmax(1, round((double)photo_width * side / photo_side));
     *height = (int)fmax(1, round((double)photo_height * side / photo_side));
+    return IMP_OK;
+}
+
+static int check_style_side(imp_context *context, const imp_painting_options *options) {
     if (options->style_side && (options->style_side < LEAST_LONGER_SIDE || options->style_side > IMP_IMAGE_MAX_SIDE))
         return imp_fail(context, IMP_ERR_ARGUMENT, "the style size is %d; it must be from %d to %d pixels",
                         options->style_side, LEAST_LONGER_SIDE, IMP_IMAGE_MAX_SIDE);
@@ -314,11 +318,16 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
     int width = 0, height = 0;
     int status = resolve_losses(context, model, options, settings);
     if (!status) status = resolve_choices(context, options, settings);
-    if (!status) status = resolve_size(context, photo_width, photo_height, options, &width, &height);
+    if (!status)
+        status = imp_settings_size(context, photo_width, photo_height, options->longer_side, options->enlarge, &width,
+                                   &height);
+    if (!status) status = check_style_side(context, options);
     if (!status) status = resolve_scales(context, model, width, height, options->iterations, settings);
     if (status) return status;
     settings->style_scale = options->style_side ? (double)options->style_side / (width > height ? width : height)
                                                 : settings->preset->style_scale;
+    settings->longer_side = options->longer_side;
+    settings->enlarge = options->enlarge;
     settings->keep_colors = options->keep_colors;
     settings->time_limit = options->time_limit;
     settings->count_iterations = options->iterations >= 0 || options->time_limit == 0;

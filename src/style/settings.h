@@ -41,7 +41,8 @@ typedef struct imp_settings {
     imp_padding padding;
     imp_element element;
     int start_from_noise;
-    double style_scale; /* the style's longer side over the picture's, at every scale */
+    int longer_side, enlarge; /* as the options have them */
+    double style_scale;       /* the style's longer side over the picture's, at every scale */
     imp_keep_colors keep_colors;
     double time_limit;
     int count_iterations; /* 0: the time limit alone ends a scale */
@@ -50,6 +51,10 @@ typedef struct imp_settings {
 
 int imp_settings_resolve(imp_context *context, const imp_model *model, int photo_width, int photo_height,
                          const imp_painting_options *options, imp_settings *settings);
+
+/* The size of the result for a photo of that size. */
+int imp_settings_size(imp_context *context, int photo_width, int photo_height, int longer_side, int enlarge, int *width,
+                      int *height);
 
 /* The shortest side that reaches the deepest loss layer: a pixel is left after its pools. */
 int imp_settings_least_side(const imp_settings *settings, const imp_network *network);

@@ -176,7 +176,7 @@ static void gram_matrices(void **state) {
 
 static imp_criterion *create_criterion(const imp_settings *settings) {
     imp_criterion *criterion;
-    require(imp_criterion_create(fix.context, &fix.model->network, settings, SIDE, SIDE, &criterion));
+    require(imp_criterion_create(fix.context, &fix.model->network, settings, 1, SIDE, SIDE, &criterion));
     require(imp_criterion_add_style(criterion, fix.style, SIDE, SIDE, 1, 0));
     require(imp_criterion_set_content(criterion, fix.content, 0));
     return criterion;

@@ -11,86 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/context.h"
 #include "failing_allocator.h"
-#include "tiny_model.h"
-
-#define WIDTH 40
-#define HEIGHT 32
-
-/* What all tests share: a model of its own context, and two pictures. */
-typedef struct fixture {
-    imp_context *context;
-    imp_model *model;
-    uint8_t samples[2][HEIGHT * WIDTH * 3];
-    imp_image photo, style;
-} fixture;
-
-static fixture shared;
-
-static imp_image picture_of(uint8_t *samples, unsigned seed) {
-    for (int i = 0; i < HEIGHT * WIDTH * 3; i++) {
-        seed = seed * 1664525u + 1013904223u; /* Numerical Recipes' generator */
-        samples[i] = (uint8_t)(seed >> 24);
-    }
-    return (imp_image){sizeof(imp_image), WIDTH, HEIGHT, 3, IMP_DEPTH_8, WIDTH * 3, samples};
-}
-
-static int set_up(void **state) {
-    const char *path = "test_painting.pth";
-    file_maker file;
-    (void)state;
-    tiny_fill();
-    make_tiny(&file, "features.", tiny_numbers);
-    assert_int_equal(write_torch(&file, path, 0), 0);
-    assert_int_equal(imp_context_create(NULL, &shared.context), IMP_OK);
-    assert_int_equal(imp_model_import_known(shared.context, path, "caffe", tiny_known, &shared.model), IMP_OK);
-    remove(path);
-    shared.photo = picture_of(shared.samples[0], 1);
-    shared.style = picture_of(shared.samples[1], 2);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    imp_model_free(shared.model);
-    imp_context_free(shared.context);
-    return 0;
-}
-
-/* Scales of 32 and 40 pixels cannot be had from a preset (they begin at 128); more than one
-   scale is the parity test's. */
-static imp_painting_options tiny_options(const char *optimizer) {
-    imp_painting_options options;
-    imp_painting_options_default(&options);
-    options.optimizer = optimizer;
-    options.iterations = 3;
-    options.content_layers = "conv2_2";
-    options.style_layers = "conv1_1,conv2_1:0.5";
-    options.variation_weight = 1;
-    options.style_weight = 1;
-    return options;
-}
-
-static imp_painting *painting_of(imp_context *context, const imp_painting_options *options) {
-    imp_painting *painting = NULL;
-    assert_int_equal(imp_painting_create(context, shared.model, &shared.photo, options, &painting), IMP_OK);
-    assert_int_equal(imp_painting_add_style(painting, &shared.style, 1), IMP_OK);
-    return painting;
-}
+#include "painting_fixture.h"
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-/* A whole painting. After a failure each call is made once more, now with memory: it must work
+/* A whole painting, of several photos. After a failure each call is made once more, now with memory: it must work
    as if nothing had been. */
 static int paint_whole(imp_context *context, void *user) {
     const imp_painting_options *options = user;
     imp_painting *painting = NULL;
     imp_progress progress = {.size = sizeof progress};
     imp_image picture;
-    int failed = IMP_OK, status = imp_painting_create(context, shared.model, &shared.photo, options, &painting);
+    int failed = IMP_OK, status = imp_painting_create(context, shared.model, &shared.photos[0], options, &painting);
     if (status) assert_null(painting);
     if (!status) status = imp_painting_add_style(painting, &shared.style, 1);
+    if (!status) status = imp_painting_add_photo(painting, &shared.photos[1], NULL);
+    if (!status) status = imp_painting_add_photo(painting, &shared.photos[2], &shared.photos[0]);
     while (!status && !progress.done) {
         status = imp_painting_step(painting, &progress);
         if (status == IMP_ERR_MEMORY && !failed) {
@@ -100,7 +37,7 @@ static int paint_whole(imp_context *context, void *user) {
         }
     }
     if (!status) {
-        status = imp_painting_image(painting, IMP_DEPTH_16, &picture);
+        status = imp_painting_image_of(painting, PHOTOS - 1, IMP_DEPTH_16, &picture);
         if (status) assert_null(picture.pixels);
         imp_image_release(context, &picture);
     }
@@ -118,17 +55,21 @@ static void every_allocation_may_fail(void **state) {
     }
 }
 
-static void the_estimate_is_enough(void **state) {
+static void is_enough(int photos) {
     imp_painting_options options = tiny_options("lbfgs");
     imp_painting *painting;
     imp_estimate estimate = {.size = sizeof estimate};
     imp_context_info before = {.size = sizeof before}, after = {.size = sizeof after};
     imp_context *context;
-    (void)state;
     assert_int_equal(imp_context_create(NULL, &context), IMP_OK);
     imp_context_get_info(context, &before);
     painting = painting_of(context, &options);
     assert_int_equal(imp_painting_estimate(painting, &estimate), IMP_OK);
+    assert_int_equal(estimate.most_photos, IMP_MAX_PHOTOS);
+    uint64_t one = estimate.bytes;
+    while (--photos > 0) assert_int_equal(imp_painting_add_photo(painting, &shared.photos[1], NULL), IMP_OK);
+    assert_int_equal(imp_painting_estimate(painting, &estimate), IMP_OK);
+    assert_true(estimate.bytes >= one);
     assert_int_equal(estimate.width, WIDTH);
     assert_int_equal(estimate.height, HEIGHT);
     assert_int_equal(estimate.iterations, 3);
@@ -140,6 +81,12 @@ static void the_estimate_is_enough(void **state) {
     assert_true(after.memory_peak - before.memory_now <= estimate.bytes);
     imp_painting_free(painting);
     imp_context_free(context);
+}
+
+static void the_estimate_is_enough(void **state) {
+    (void)state;
+    is_enough(1);
+    is_enough(5);
 }
 
 /* What the library told while painting within a limit. */
@@ -196,6 +143,36 @@ static void limits_are_kept(void **state) {
         strips_alone |= told.strips && !told.pairs;
     }
     assert_true(limits < 1000 && strips_alone && told.pairs);
+}
+
+/* As many photos as a limit lets be painted at ease are; one more is painted too, but not at ease. */
+static void a_limit_tells_how_many_photos(void **state) {
+    (void)state;
+    for (int extra = 0; extra < 2; extra++) {
+        limit_log told = {0};
+        imp_painting_options options = tiny_options("lbfgs");
+        imp_context_options context_options;
+        imp_context *context;
+        imp_context_info info = {.size = sizeof info};
+        imp_estimate estimate = {.size = sizeof estimate};
+        imp_context_options_default(&context_options);
+        context_options.threads = 2;
+        context_options.memory_limit = (size_t)12 << 20;
+        context_options.log = log_limit;
+        context_options.user = &told;
+        assert_int_equal(imp_context_create(&context_options, &context), IMP_OK);
+        imp_painting *painting = painting_of(context, &options);
+        assert_int_equal(imp_painting_estimate(painting, &estimate), IMP_OK);
+        assert_in_range(estimate.most_photos, 2, IMP_MAX_PHOTOS - 1);
+        for (int i = 1; i < estimate.most_photos + extra; i++)
+            assert_int_equal(imp_painting_add_photo(painting, &shared.photos[1], NULL), IMP_OK);
+        assert_int_equal(imp_painting_step(painting, NULL), IMP_OK);
+        assert_int_equal(told.strips + told.pairs > 0, extra);
+        imp_context_get_info(context, &info);
+        assert_true(info.memory_peak <= context_options.memory_limit);
+        imp_painting_free(painting);
+        imp_context_free(context);
+    }
 }
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
@@ -284,14 +261,14 @@ static void what_cannot_be_is_refused(void **state) {
     imp_image picture;
     (void)state;
     options.style_layers = "conv1_1:0,5";
-    assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photo, &options, &painting),
+    assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photos[0], &options, &painting),
                      IMP_ERR_ARGUMENT);
     assert_null(painting);
     options.style_layers = "conv1_1:0.5x";
-    assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photo, &options, &painting),
+    assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photos[0], &options, &painting),
                      IMP_ERR_ARGUMENT);
     options = tiny_options("adam");
-    assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photo, &options, &painting), IMP_OK);
+    assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photos[0], &options, &painting), IMP_OK);
     assert_int_equal(imp_painting_step(painting, NULL), IMP_ERR_STATE);
     assert_int_equal(imp_painting_add_style(painting, &shared.style, 0), IMP_ERR_ARGUMENT);
     assert_int_equal(imp_painting_add_style(painting, &shared.style, 1), IMP_OK);
@@ -310,10 +287,11 @@ int main(void) {
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(the_estimate_is_enough),
         cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(a_limit_tells_how_many_photos),
         cmocka_unit_test(steps_are_as_many_as_asked_for),
         cmocka_unit_test(losses_agree_with_the_step),
         cmocka_unit_test(structs_of_other_versions_are_taken),
         cmocka_unit_test(what_cannot_be_is_refused),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, painting_set_up, painting_tear_down);
 }
