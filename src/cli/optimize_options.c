@@ -40,8 +40,8 @@ const imp_cli_option imp_cli_optimize_options[] = {
      .help = "The painting whose manner is taken. May be given several times, each with its weight (1 where none is "
              "given)."},
     {"output", 'o', TEXT, AT(output), .value = "OUT",
-     .help =
-         "The picture to write; its ending tells the format (.jpg, .png; with the vips module .webp, .tif, .avif)."},
+     .help = "The picture to write; its ending tells the format (.jpg, .png; with the vips module .webp, .tif, .avif). "
+             "Or a folder, in which each photo keeps its name; several photos need one."},
     {"size", 0, WHOLE(MIN_SIDE, IMP_IMAGE_MAX_SIDE), AT(painting.longer_side), .value = "PIXELS",
      .help = "Longer side of the result; 512 where it is not given. A photo that is smaller stays as it is."},
     {"enlarge", 0, FLAG, AT(enlarge), .help = "Enlarge a photo that is smaller than --size."},
@@ -53,7 +53,7 @@ const imp_cli_option imp_cli_optimize_options[] = {
     {"iterations", 'n', WHOLE(0, MAX_ITERATIONS), AT(painting.iterations), .value = "N",
      .help = "Iterations over all scales; 0 writes the start picture."},
     {"time", 't', .kind = IMP_CLI_SECONDS, .maximum = MAX_SECONDS, .above = true, AT(painting.time_limit),
-     .value = "TIME", .help = "Stop after this time (90, 60s, 2m, 1h), shared out over the scales."},
+     .value = "TIME", .help = "Stop after this time (90, 60s, 2m, 1h) for each photo, shared out over the scales."},
     {"content-weight", 0, REAL(0, MAX_WEIGHT), AT(painting.content_weight), .value = "WEIGHT",
      .help = "How much the result keeps to the photo."},
     {"style-weight", 0, REAL(0, MAX_WEIGHT), AT(painting.style_weight), .value = "WEIGHT",
@@ -91,6 +91,10 @@ const imp_cli_option imp_cli_optimize_options[] = {
     {"max-memory", 0, .kind = IMP_CLI_BYTES, .minimum = IMP_CLI_MIN_MEMORY, .maximum = IMP_CLI_MAX_MEMORY,
      AT(memory_limit), .value = "BYTES",
      .help = "Use no more memory than this (800M, 2G): a large picture is then painted in strips, which takes longer."},
+    {"batch", 0, WHOLE(1, IMP_MAX_PHOTOS), AT(batch), .value = "N",
+     .help =
+         "Paint up to N photos of one size together; where it is not given, as many as gain by it. Each comes out as "
+         "it would alone, but takes memory of its own; --max-memory lowers N."},
     {"precision", 0, CHOICE(precision_at), AT(painting.precision), .value = "TYPE",
      .help =
          "Of the network's feature maps: bf16 halves their memory and, where the CPU has it, takes less time; auto."},

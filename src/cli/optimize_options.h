@@ -14,6 +14,7 @@ typedef struct imp_cli_optimize_settings {
     imp_cli_texts styles;          /* "painting.jpg" or "painting.jpg:2" */
     const char *output, *keep_colors, *depth, *initial, *model, *instruction_set;
     int quality, threads;
+    int batch; /* 0: as many as pay */
     size_t memory_limit;
     bool enlarge, json, quiet, verbose;
 } imp_cli_optimize_settings;

@@ -36,7 +36,7 @@ static double iteration_rate(imp_cli_progress *shown, const imp_progress *progre
     return seconds > 0 ? progress->scale_iteration / seconds : 0;
 }
 
-static void show_json(const imp_progress *progress, double rate) {
+static void show_json(const char *photo, const imp_progress *progress, double rate) {
     const struct {
         const char *name;
         double value;
@@ -48,7 +48,8 @@ static void show_json(const imp_progress *progress, double rate) {
         {"style_loss", progress->style_loss}, {"iterations_per_second", rate},
         {"seconds", progress->seconds},       {"seconds_left", progress->seconds_left},
     };
-    fputs("{\"event\":\"progress\"", stdout);
+    fputs("{\"event\":\"progress\",\"photo\":", stdout);
+    imp_json_text(stdout, photo);
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         printf(",\"%s\":", fields[i].name);
         imp_json_number(stdout, fields[i].value);
@@ -69,6 +70,7 @@ static const char *count_text(char buffer[COUNT_TEXT], const imp_cli_progress *s
 
 static void show_line(const imp_cli_progress *shown, const imp_progress *progress, double rate) {
     char count[COUNT_TEXT], left[DURATION_TEXT];
+    if (shown->photos) printf("photos %s, ", shown->photos);
     printf("iteration %s, scale %d/%d (%dx%d), loss %.5g, %.3g iterations/s, %s left\n",
            count_text(count, shown, progress), progress->scale, progress->scales, progress->width, progress->height,
            progress->total_loss, rate, duration_text(left, progress->seconds_left));
@@ -92,7 +94,8 @@ static void show_bar(const imp_cli_progress *shown, const imp_progress *progress
     double seconds = progress->seconds + progress->seconds_left;
     double part = progress->done || !(seconds > 0) ? 1 : progress->seconds / seconds;
     if (width > BAR_TEXT - 4) width = BAR_TEXT - 4;
-    snprintf(head, sizeof head, "%3.0f%% ", 100 * part);
+    snprintf(head, sizeof head, "%s%s%3.0f%% ", shown->photos ? shown->photos : "", shown->photos ? " " : "",
+             100 * part);
     snprintf(tail, sizeof tail, "%s left  %s  scale %d/%d %dx%d  loss %.4g  %.3g it/s",
              duration_text(left, progress->seconds_left), count_text(count, shown, progress), progress->scale,
              progress->scales, progress->width, progress->height, progress->total_loss, rate);
@@ -105,11 +108,19 @@ static void show_bar(const imp_cli_progress *shown, const imp_progress *progress
     imp_cli_bar(text);
 }
 
-void imp_cli_progress_show(imp_cli_progress *shown, const imp_progress *progress) {
+const char *imp_cli_photos_text(char buffer[IMP_CLI_PHOTOS_TEXT], int taken, int together, int all) {
+    if (together > 1)
+        snprintf(buffer, IMP_CLI_PHOTOS_TEXT, "%d-%d/%d", taken - together + 1, taken, all);
+    else
+        snprintf(buffer, IMP_CLI_PHOTOS_TEXT, "%d/%d", taken, all);
+    return buffer;
+}
+
+void imp_cli_progress_show(imp_cli_progress *shown, const char *photo, const imp_progress *progress) {
     double rate = iteration_rate(shown, progress), now = imp_cli_seconds();
     if (shown->quiet) return;
     if (shown->json) {
-        show_json(progress, rate);
+        show_json(photo, progress, rate);
         return;
     }
     int width = imp_cli_terminal_width();

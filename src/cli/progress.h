@@ -8,6 +8,7 @@
 
 typedef struct imp_cli_progress {
     bool json, quiet;
+    const char *photos;   /* which of several, in front of a bar or line; NULL: there is one */
     bool timed;           /* by --time: how many iterations there will be is not known */
     double shown_at;      /* imp_cli_seconds() of the last output */
     int scale;            /* that scale_seconds belongs to */
@@ -15,7 +16,12 @@ typedef struct imp_cli_progress {
     double seconds;       /* of the run at the last step */
 } imp_cli_progress;
 
-/* Called after each step: prints when it is time to, always when the step was the last. */
-void imp_cli_progress_show(imp_cli_progress *shown, const imp_progress *progress);
+/* "9-16/20" in buffer, which is returned: the last of so many that were taken, of all. */
+enum { IMP_CLI_PHOTOS_TEXT = 40 };
+const char *imp_cli_photos_text(char buffer[IMP_CLI_PHOTOS_TEXT], int taken, int together, int all);
+
+/* Called after each step: prints when it is time to, always when the step was the last. photo: whose event it is in
+   JSON, where each photo of several has its own. */
+void imp_cli_progress_show(imp_cli_progress *shown, const char *photo, const imp_progress *progress);
 
 #endif

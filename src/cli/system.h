@@ -21,6 +21,7 @@ uint64_t imp_cli_memory_peak(void);
 bool imp_cli_same_file(const char *a, const char *b);
 
 bool imp_cli_is_file(const char *path);
+bool imp_cli_is_folder(const char *path);
 
 /* The folder that the running program lies in: what is installed with it is found from there, wherever that is. */
 bool imp_cli_program_folder(char *folder, size_t size);

@@ -351,7 +351,7 @@ void imp_paint_progress(const imp_painting *painting, int index, imp_progress *p
                                .scales = settings->scale_count,
                                .width = canvas->width,
                                .height = canvas->height,
-                               .iteration = painting->iteration,
+                               .iteration = painting->pictures.each[index].steps,
                                .iterations = imp_settings_iterations(settings),
                                .scale_iteration = painting->scale_iteration,
                                .total_loss = losses->total,
@@ -401,7 +401,7 @@ static int step_pictures(imp_painting *painting) {
     int status = IMP_OK;
     for (int i = 0; i < painting->pictures.count; i++) {
         if (painting->pictures.each[i].failed) continue;
-        status = imp_pictures_step(&painting->pictures, i, painting->iteration);
+        status = imp_pictures_step(&painting->pictures, i);
         if (status && status != IMP_ERR_NUMERIC) return status;
     }
     if (!any_alive(painting)) return fail_numeric(painting);

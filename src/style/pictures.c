@@ -162,7 +162,7 @@ static int all_finite(const float *planes, size_t count) {
     return 1;
 }
 
-int imp_pictures_step(imp_pictures *pictures, int index, int iteration) {
+int imp_pictures_step(imp_pictures *pictures, int index) {
     imp_picture *picture = &pictures->each[index];
     size_t floats = imp_canvas_floats(&pictures->canvas);
     float *planes = planes_of(pictures->planes, &pictures->canvas, index);
@@ -171,8 +171,9 @@ int imp_pictures_step(imp_pictures *pictures, int index, int iteration) {
     int status = IMP_ERR_NUMERIC;
     picture->bad_steps = isfinite(loss) ? 0 : picture->bad_steps + 1;
     if (picture->bad_steps <= MAX_BAD_STEPS)
-        status = imp_descent_step(picture->descent, iteration, planes, loss, gradient);
+        status = imp_descent_step(picture->descent, picture->steps, planes, loss, gradient);
     if (!status && !all_finite(planes, floats)) status = IMP_ERR_NUMERIC;
+    if (!status) picture->steps++;
     if (status != IMP_ERR_NUMERIC) return status;
     picture->failed = 1;
     if (imp_descent_last_good(picture->descent))

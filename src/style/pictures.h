@@ -9,7 +9,8 @@
 typedef struct imp_picture {
     imp_descent *descent; /* NULL before the first evaluation */
     int bad_steps;        /* losses in a row that were not finite */
-    int failed;           /* too many of them: it stays at the last good picture */
+    int steps;            /* done so far, over all scales */
+    int failed;           /* too many bad ones in a row: it stays at the last good picture */
 } imp_picture;
 
 typedef struct imp_pictures {
@@ -42,8 +43,8 @@ int imp_pictures_content(const imp_pictures *pictures, float **content);
 int imp_pictures_enlarge(imp_pictures *pictures, const imp_canvas *canvas);
 
 /* A step of a picture's optimiser, by its loss and gradient. IMP_ERR_NUMERIC, without words: it has failed, and is back
-   at its last good point. iteration: over all scales, from 0. */
-int imp_pictures_step(imp_pictures *pictures, int index, int iteration);
+   at its last good point. */
+int imp_pictures_step(imp_pictures *pictures, int index);
 
 /* The picture as it stands, at the final size. iterations: done at this scale. */
 int imp_pictures_image(const imp_pictures *pictures, int index, int iterations, imp_depth depth, imp_image *out);
