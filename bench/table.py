@@ -52,7 +52,7 @@ def run(command, **environment):
 
 
 def interleave(rounds, commands, **environment):
-    """{name: [result of each round]}, or {name: why it cannot run}. Ours must run."""
+    """{name: [result of each round]}, or {name: why it cannot run}."""
     results = {name: [] for name in commands}
     for i in range(rounds):
         for name, command in commands.items():
@@ -60,20 +60,24 @@ def interleave(rounds, commands, **environment):
                 continue
             try:
                 results[name].append(run(command, **environment))
-                print(f"round {i + 1} {name}: {json.dumps(results[name][-1])[:150]}", file=sys.stderr, flush=True)
+                shown = {key: value for key, value in results[name][-1].items() if key.startswith(("seconds", "peak"))}
+                print(f"round {i + 1} {name}: {shown}", file=sys.stderr, flush=True)
             except (Absent, OSError) as absence:
-                if name.startswith("impasto"):
-                    sys.exit(f"{name}: {absence}")
                 results[name] = str(absence)
                 print(f"{name} is absent: {absence}", file=sys.stderr, flush=True)
     return results
 
 
+def absent(results, *names):
+    """What a row says where one of the programs cannot run; nothing where all can."""
+    return next(({"absent": f"{name}: {results[name]}"} for name in names if isinstance(results[name], str)), {})
+
+
 def row(figure, ours, theirs, least, aim, results, value, unit="s", plot=True):
     """A row that compares two programs by value(result): how many times less ours is."""
     made = {"figure": figure, "least": least, "aim": aim, "plot": plot}
-    if isinstance(results[theirs], str):
-        return made | {"absent": f"{theirs}: {results[theirs]}"}
+    if missing := absent(results, ours, theirs):
+        return made | missing
     mine, others = [value(r) for r in results[ours]], [value(r) for r in results[theirs]]
     texts = [figures.amount(statistics.median(values), unit) for values in (mine, others)]
     return made | {"ratio": statistics.median(b / a for a, b in zip(mine, others)), "ours": texts[0],
@@ -134,20 +138,23 @@ def part_ncnn(a):
     def forward(result):
         return result["seconds"]["forward"] if isinstance(result["seconds"], dict) else result["seconds"]
 
-    return results, [row(f"VGG19 forward at {a.size}x{a.size}, {p}, beside ncnn {p}", f"impasto {p}", f"ncnn {p}", least, aim,
-                         results, forward) for p, least, aim in (("f32", 1.7, 2), ("bf16", 3, 3.5))]
+    return results, [row(f"VGG19 forward at {a.size}x{a.size}, {p}, beside ncnn {p}", f"impasto {p}", f"ncnn {p}", least,
+                         aim, results, forward) for p, least, aim in (("f32", 1.7, 2), ("bf16", 3, 3.5))]
 
 
 def part_onednn(a):
+    modes = {"oneDNN Winograd": "winograd", "oneDNN direct": "direct", "oneDNN direct bf16": "bf16"}
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["cc", "-std=c17", "-D_GNU_SOURCE", "-O2", PEERS / "onednn.c", "-o", folder + "/onednn", "-ldnnl",
-                        "-lm"], stderr=subprocess.DEVNULL)
-        modes = {"oneDNN Winograd": "winograd", "oneDNN direct": "direct", "oneDNN direct bf16": "bf16"}
+        program = folder + "/onednn"
+        if shutil.which("cc"):
+            subprocess.run(["cc", "-std=c17", "-D_GNU_SOURCE", "-O2", PEERS / "onednn.c", "-o", program, "-ldnnl", "-lm"],
+                           stderr=subprocess.DEVNULL)
+        built = os.path.exists(program)
         results = interleave(a.rounds, {f"impasto {p}": passes(a, p) for p in ("f32", "bf16")} |
-                             {name: [folder + "/onednn", mode, a.size, a.repeats] for name, mode in modes.items()},
+                             {name: [program, mode, a.size, a.repeats] for name, mode in modes.items()},
                              OMP_NUM_THREADS=str(a.threads))
-    if not shutil.which("cc") or "No such file" in str(results["oneDNN Winograd"]):
-        results |= {name: "needs a C compiler and libdnnl-dev (oneDNN 2.6)" for name in modes}
+    if not built:
+        results |= {name: "needs a C compiler and libdnnl-dev of oneDNN 2.6" for name in modes}
 
     def both(result):
         return result["seconds"]["both"]
@@ -163,16 +170,21 @@ def part_onednn(a):
 def large(size, gibibytes, precision):
     def part(a):
         limited = f"impasto {size} in {gibibytes}G"
-        results = interleave(1, {"impasto": optimize(a, a.size, precision), limited: optimize(
-            argparse.Namespace(**vars(a) | {"repeats": 1}), size, precision, "--max-memory", f"{gibibytes}G")})
-        whole, strips = results["impasto"][0], results[limited][0]
-        pixel = seconds(strips) / size**2 / (seconds(whole) / a.size**2)
-        peak, figure = memory(strips), f"{size}x{size} {precision} with --max-memory {gibibytes}G"
-        return results, [
-            {"figure": f"{figure}: memory", "text": f"{peak:.0f} MB", "least": f"at most {gibibytes * 1024} MB", "aim": None},
-            {"figure": f"{figure}: time of a pixel beside {a.size}x{a.size} without a limit", "text": f"{pixel:.2f} times",
-             "least": "at most 2 times", "aim": None, "ours": f"{seconds(strips):.1f} s an iteration",
-             "theirs": f"{seconds(whole):.3f} s an iteration"}]
+        once = argparse.Namespace(**vars(a) | {"repeats": 1})
+        results = interleave(a.rounds, {"impasto": optimize(a, a.size, precision), limited: optimize(
+            once, size, precision, "--max-memory", f"{gibibytes}G")})
+        figure = f"{size}x{size}, {precision}, with --max-memory {gibibytes}G"
+        rows = [{"figure": f"{figure}: memory", "least": f"at most {gibibytes * 1024} MB", "aim": None},
+                {"figure": f"{figure}: time of a pixel beside {a.size}x{a.size} without a limit", "least": "at most 2 times",
+                 "aim": None}]
+        if missing := absent(results, "impasto", limited):
+            return results, [made | missing for made in rows]
+        whole, strips = ([seconds(r) for r in results[name]] for name in ("impasto", limited))
+        pixel = statistics.median(y / size**2 / (x / a.size**2) for x, y in zip(whole, strips))
+        rows[0]["text"] = f"{max(map(memory, results[limited])):.0f} MB"
+        rows[1] |= {"text": f"{pixel:.2f} times", "ours": f"{statistics.median(strips):.1f} s an iteration",
+                    "theirs": f"{statistics.median(whole):.3f} s an iteration"}
+        return results, rows
     return part
 
 
@@ -182,7 +194,8 @@ def part_products(a):
     for table, factor in (("avx512", "f32"), ("avx512 bf16", "bf16")):
         shares = {}
         for _ in range(a.rounds):
-            done = subprocess.run([a.build / "tests/test_kernels", "--products", "--table", table], capture_output=True, text=True)
+            done = subprocess.run([a.build / "tests/test_kernels", "--products", "--table", table], capture_output=True,
+                                  text=True)
             for name, inputs, share in re.findall(r"^products (\S+ (\d+)->\d+ at \d+) .* (\d+) %$", done.stdout, re.M):
                 if int(inputs) >= 256:
                     shares[name] = max(shares.get(name, 0), int(share))
@@ -196,10 +209,14 @@ def part_products(a):
 
 
 def part_batch(a):
-    figure = {"figure": "pictures an hour, 8 of 256x256 at once, beside one at a time", "least": 1.2, "aim": 1.5, "plot": True}
+    figure = {"figure": "pictures an hour, 8 of 256x256 at once, beside one at a time", "least": 1.2, "aim": 1.5,
+              "plot": True}
     if "--batch" not in subprocess.run([a.impasto, "help", "bench", "optimize"], capture_output=True, text=True).stdout:
         return {}, [figure | {"absent": "this Impasto has no --batch"}]
-    results = interleave(a.rounds, {"impasto one": optimize(a, 256, "f32"), "impasto 8": optimize(a, 256, "f32", "--batch", 8)})
+    results = interleave(a.rounds, {"impasto one": optimize(a, 256, "f32"),
+                                    "impasto 8": optimize(a, 256, "f32", "--batch", 8)})
+    if missing := absent(results, "impasto one", "impasto 8"):
+        return results, [figure | missing]
     one, eight = ([seconds(r) for r in results[name]] for name in ("impasto one", "impasto 8"))
     return results, [figure | {"ratio": statistics.median(8 * x / y for x, y in zip(one, eight)),
                                "ours": f"{statistics.median(eight):.3f} s an iteration of 8",
@@ -233,17 +250,17 @@ def part_loss(a):
     rows = [{"figure": f"time to {name} after {STEPS} steps of PyTorch's Adam", "least": 55, "aim": 100, "plot": True}
             for name in names.values()]
     if not (a.reference and a.photo and a.style):
-        return {}, [row | {"absent": "needs --reference, --photo and --style"} for row in rows]
+        return {}, [made | {"absent": "needs --reference, --photo and --style"} for made in rows]
     total, content, style = json.loads(pathlib.Path(a.reference).read_text())["trace"][STEPS - 1]
-    results = interleave(1, {"PyTorch f32cl": pytorch(a, "f32cl")})
-    results["impasto bf16"] = [time_to(a, "bf16", total, content, style)]
-    if isinstance(results["PyTorch f32cl"], str):
-        return results, [row | {"absent": f"PyTorch: {results['PyTorch f32cl']}"} for row in rows]
-    theirs = STEPS * seconds(results["PyTorch f32cl"][0])
+    results = interleave(a.rounds, {"PyTorch f32cl": pytorch(a, "f32cl")})
+    if missing := absent(results, "PyTorch f32cl"):
+        return results, [made | missing for made in rows]
+    theirs = STEPS * statistics.median(map(seconds, results["PyTorch f32cl"]))
+    results["impasto bf16"] = [time_to(a, "bf16", total, content, style) for _ in range(a.rounds)]
     for made, key in zip(rows, names):
-        ours = results["impasto bf16"][0][key]
-        made |= {"ratio": theirs / ours, "ours": f"{ours:.1f} s", "theirs": f"{theirs:.0f} s (PyTorch f32cl)"} if ours else {
-            "text": "not reached"}
+        ours = [run[key] for run in results["impasto bf16"] if run[key]]
+        made |= {"ratio": theirs / statistics.median(ours), "ours": figures.amount(statistics.median(ours), "s"),
+                 "theirs": f"{theirs:.0f} s (PyTorch f32cl)"} if ours else {"text": "not reached"}
     return results, rows
 
 
