@@ -1,5 +1,5 @@
 /* Strips against one plan of the whole picture: every way of cutting that a memory limit leads to, odd sizes, batches,
-   every kind of tap. */
+   every kind of tap; in f32 the same, in bf16 as close to f32 as that plan. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -144,13 +144,27 @@ static void compare_results(const whole_run *run, const fixture_case *at, uint64
     }
 }
 
-static void compare_strips(const whole_run *run, const fixture_case *at, imp_context *context, uint64_t memory) {
+/* Structures and the headers of some fifty allocations, which are not measured. */
+#define UNMEASURED 16384
+
+static size_t held(imp_context *context) {
+    imp_context_info info = {.size = sizeof info};
+
+    imp_context_get_info(context, &info);
+    return info.memory_now;
+}
+
+/* bytes: that were measured for them. */
+static void compare_strips(const whole_run *run, const fixture_case *at, imp_context *context, uint64_t memory,
+                           uint64_t bytes) {
     size_t count = run->made.pixel_count;
     float *gradient = naive_allocate(count, sizeof *gradient);
+    size_t before = held(context);
     imp_strips *strips;
 
     memset(gradient, 0xff, count * sizeof *gradient);
     assert_int_equal(imp_strips_create(context, &run->made.network, &run->made.options, memory, &strips), IMP_OK);
+    assert_true(held(context) - before <= bytes + UNMEASURED);
     assert_int_equal(imp_strips_keep_targets(strips, run->target_pixels), IMP_OK);
     for (int round = 0; round < 2; round++) { /* nothing of the first may be left in the second */
         assert_int_equal(imp_strips_forward(strips, run->made.pixels), IMP_OK);
@@ -175,11 +189,11 @@ static int compare_all_limits(const fixture_case *at, imp_context *context) {
 
         assert_int_equal(imp_strips_measure(context, &run.made.network, &run.made.options, memory, &cost), IMP_OK);
         if (cost.bytes > asked) break; /* there is nothing smaller */
-        compare_strips(&run, at, context, asked);
+        compare_strips(&run, at, context, asked, cost.bytes);
         ways++;
         if (cost.windows > windows) windows = cost.windows;
     }
-    compare_strips(&run, at, context, 1); /* the least, whatever is asked for */
+    compare_strips(&run, at, context, 1, cost.bytes); /* the least, whatever is asked for */
     assert_true(windows > 3 && cost.windows > 1);
     free_whole(&run);
     return ways;
@@ -208,6 +222,159 @@ static void test_vgg19(void **state) {
     vgg19.width = 38;
     vgg19.padding = IMP_PADDING_REPLICATE;
     assert_true(compare_all_limits(&vgg19, context) > 10);
+    imp_context_free(context);
+}
+
+/* ---- bf16 -------------------------------------------------------------------------------------------------------- */
+
+/* The root of the mean squared difference, in units of the root of the mean square of expected. */
+static double difference(const float *values, const float *expected, size_t count) {
+    double squares = 0, sum = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        double apart = (double)values[i] - (double)expected[i];
+
+        sum += apart * apart;
+        squares += (double)expected[i] * (double)expected[i];
+    }
+    return sqrt(sum / squares);
+}
+
+/* What one plan is off by in bf16, strips may be off by too, by chance half as much again: another place in a tile of
+   Winograd's rounds another way, and each ReLU and pool that decides otherwise sends a gradient elsewhere. A number that
+   the plan happens to hit may be off by two roundings to 8 bits. */
+#define BF16_FACTOR 1.5
+#define BF16_LEAST 0.008
+/* Without Winograd maps are the same bits, and gradients too but where the rows of two windows meet: there sums are
+   rounded once more, which is 1/512 at most in each of some rows, at up to 3 pools. */
+#define BF16_SAME_MAPS 0.006
+
+typedef struct bf16_runs {
+    whole_run exact, rounded; /* one plan in f32 and one in bf16, of the same pixels, weights and gradients */
+    imp_strips *strips;
+    int same_maps;
+} bf16_runs;
+
+static void compare_bf16(const bf16_runs *runs, const imp_strips_cost *cost, const char *what, const float *values,
+                         const float *rounded, const float *exact, size_t count) {
+    double usual = difference(rounded, exact, count), off = difference(values, exact, count);
+    double apart = difference(values, rounded, count);
+
+    if (!(off <= BF16_FACTOR * usual + BF16_LEAST))
+        fail_msg("%d parts, %d windows: %s is off by %g from f32, and one plan by %g", cost->parts, cost->windows, what,
+                 off, usual);
+    if (runs->same_maps && !(apart <= BF16_SAME_MAPS))
+        fail_msg("%d parts, %d windows: %s is off by %g from one plan", cost->parts, cost->windows, what, apart);
+}
+
+static void compare_bf16_results(const bf16_runs *runs, const fixture_case *at, const imp_strips_cost *cost) {
+    for (int tap = 0; tap < at->tap_count; tap++) {
+        float loss[3];
+        double values;
+
+        if (at->taps[tap].use & IMP_TAP_STATISTICS) {
+            imp_statistics got = imp_strips_statistics(runs->strips, tap, 0);
+            imp_statistics rounded = imp_plan_statistics(runs->rounded.made.plan, tap, 0);
+            imp_statistics exact = imp_plan_statistics(runs->exact.made.plan, tap, 0);
+            size_t channels = (size_t)got.channels;
+
+            compare_bf16(runs, cost, "a sum", got.sum, rounded.sum, exact.sum, channels);
+            compare_bf16(runs, cost, "second moments", got.second, rounded.second, exact.second, channels * channels);
+        }
+        if (!(at->taps[tap].use & IMP_TAP_MAP)) continue;
+        loss[0] = (float)imp_strips_map_loss(runs->strips, tap, 0, &values);
+        loss[1] = (float)runs->rounded.losses[tap];
+        loss[2] = (float)runs->exact.losses[tap];
+        compare_bf16(runs, cost, "a map's loss", &loss[0], &loss[1], &loss[2], 1);
+    }
+}
+
+static void compare_bf16_limits(const fixture_case *at, const char *instruction_set) {
+    imp_context *context = fixture_context(2, instruction_set);
+    bf16_runs runs = {.same_maps = instruction_set != NULL};
+    fixture_case rounded = *at;
+    imp_strips_cost cost;
+    uint64_t memory = UINT64_MAX;
+    float *gradient;
+    int windows = 0;
+
+    rounded.element = IMP_ELEMENT_BF16;
+    run_whole(&runs.exact, context, at);
+    run_whole(&runs.rounded, context, &rounded);
+    const fixture *made = &runs.rounded.made;
+    gradient = naive_allocate(made->pixel_count, sizeof *gradient);
+    for (;; memory = cost.bytes - cost.bytes / 16) {
+        assert_int_equal(imp_strips_measure(context, &made->network, &made->options, memory, &cost), IMP_OK);
+        if (cost.bytes > memory) break; /* there is nothing smaller */
+        windows = cost.windows;
+        assert_int_equal(imp_strips_create(context, &made->network, &made->options, memory, &runs.strips), IMP_OK);
+        assert_int_equal(imp_strips_keep_targets(runs.strips, runs.rounded.target_pixels), IMP_OK);
+        assert_int_equal(imp_strips_forward(runs.strips, made->pixels), IMP_OK);
+        compare_bf16_results(&runs, at, &cost);
+        assert_int_equal(imp_strips_backward(runs.strips, runs.rounded.gradients, made->pixels, gradient), IMP_OK);
+        compare_bf16(&runs, &cost, "the gradient", gradient, runs.rounded.gradient, runs.exact.gradient,
+                     made->pixel_count);
+        if (windows == 1) assert_memory_equal(gradient, runs.rounded.gradient, made->pixel_count * sizeof *gradient);
+        imp_strips_free(runs.strips);
+    }
+    assert_true(windows > 10);
+    free(gradient);
+    free_whole(&runs.exact);
+    free_whole(&runs.rounded);
+    imp_context_free(context);
+}
+
+static void test_bf16(void **state) {
+    static const char *const instruction_sets[] = {"c", NULL};
+    naive_layer layers[64];
+    fixture_case vgg19 = fixture_vgg19(layers);
+
+    (void)state;
+    vgg19.height = 171;
+    vgg19.width = 38;
+    for (size_t set = 0; set < 2; set++) {
+        compare_bf16_limits(&vgg19, instruction_sets[set]);
+        compare_bf16_limits(&cases[1], instruction_sets[set]);
+        compare_bf16_limits(&cases[2], instruction_sets[set]);
+    }
+}
+
+/* ---- Cost -------------------------------------------------------------------------------------------------------- */
+
+/* Less memory never costs fewer operations, and forward alone needs less. */
+static void test_costs(void **state) {
+    naive_layer layers[64];
+    const fixture_case vgg19 = fixture_vgg19(layers);
+    imp_context *context = fixture_context(1, NULL);
+    imp_plan_options options = {.batch = 1,
+                                .height = 1023,
+                                .width = 517,
+                                .taps = vgg19.taps,
+                                .tap_count = vgg19.tap_count,
+                                .average_scale = 1,
+                                .backward = 1};
+    imp_strips_cost whole, least, between = {0}, forward;
+    imp_network network;
+
+    (void)state;
+    naive_network_make(context, &network, layers, vgg19.layer_count, 1);
+    assert_int_equal(imp_strips_measure(context, &network, &options, 0, &whole), IMP_OK);
+    assert_int_equal(imp_strips_measure(context, &network, &options, 1, &least), IMP_OK);
+    assert_true(least.bytes < whole.bytes / 4);
+    for (int i = 16; i > 0; i--) {
+        imp_strips_cost cost;
+        uint64_t memory = least.bytes + (whole.bytes - least.bytes) * (uint64_t)i / 16;
+
+        assert_int_equal(imp_strips_measure(context, &network, &options, memory, &cost), IMP_OK);
+        assert_true(cost.bytes <= memory && cost.operations >= between.operations);
+        between = cost;
+        /* Forward is a third of the work, or half where backward costs no more; doing it twice is up to 3/2 of all. */
+        if (i == 8) assert_true(cost.operations < 1.5 * whole.operations);
+    }
+    options.backward = 0;
+    assert_int_equal(imp_strips_measure(context, &network, &options, least.bytes, &forward), IMP_OK);
+    assert_true(forward.bytes <= least.bytes && forward.operations < least.operations / 2);
+    imp_network_release(&network);
     imp_context_free(context);
 }
 
@@ -280,10 +447,8 @@ static void test_every_allocation_fails(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_vgg19),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_every_allocation_fails),
+        cmocka_unit_test(test_limits), cmocka_unit_test(test_vgg19),   cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_costs),  cmocka_unit_test(test_threads), cmocka_unit_test(test_every_allocation_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
