@@ -24,6 +24,7 @@ typedef struct imp_map_convolution {
     int kernel, stride, pad;
     int accumulate, relu;
     const imp_map *mask;
+    int rows;       /* of the output, by which the way to convolve is chosen; 0: as many as it has */
     float *scratch; /* convolution_scratch floats */
 } imp_map_convolution;
 

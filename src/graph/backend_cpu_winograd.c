@@ -69,11 +69,15 @@ static double direct_cost(const imp_map_convolution *map) {
 /* Depends on the shape alone, so that the pixels are the same for any number of threads. */
 const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_map_convolution *map) {
     const imp_winograd *const *steps = imp_cpu_kernels(context, map->in.element)->winograd, *best = NULL;
-    double lowest = direct_cost(map), pixels = (double)map->out.batch * map->out.view.height * map->out.view.width;
+    imp_map_convolution whole = *map;
+    double lowest, pixels;
 
+    if (map->rows) whole.out.view.height = map->rows;
+    lowest = direct_cost(&whole);
+    pixels = (double)map->out.batch * whole.out.view.height * map->out.view.width;
     if (map->kernel != 3 || map->stride != 1 || pixels > MANY_PIXELS) return NULL;
     for (; *steps; steps++) {
-        double cost = winograd_cost(*steps, map);
+        double cost = winograd_cost(*steps, &whole);
 
         if (cost < lowest) lowest = cost, best = *steps;
     }

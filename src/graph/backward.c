@@ -138,11 +138,30 @@ static void add_tap(imp_plan *plan, imp_node *node, const imp_tap_gradient *grad
     if (statistics || map) imp_work_record_add(&node->work[IMP_WORK_TAP_GRADIENT], start);
 }
 
+/* Rows above and below those that the node's gradient is about to be written to: further up they count as zeros. */
+static void clear_what_is_not_needed(imp_plan *plan, imp_node *node) {
+    int begin = imp_plan_needed_begin(plan, node), end = imp_plan_needed_end(plan, node);
+
+    if (begin > 0) {
+        imp_map above = imp_map_band(&node->gradient, 0, begin);
+
+        plan->backend->clear(plan->context, &above);
+    }
+    if (end < node->gradient.view.height) {
+        imp_map below = imp_map_band(&node->gradient, end, node->gradient.view.height);
+
+        plan->backend->clear(plan->context, &below);
+    }
+}
+
 static void run_backward(imp_plan *plan, imp_node *node) {
     imp_contribution how = {0};
     double start = imp_seconds();
 
-    if (node->input >= 0) how = next_contribution(plan, &plan->nodes[node->input]);
+    if (node->input >= 0) {
+        how = next_contribution(plan, &plan->nodes[node->input]);
+        if (!how.accumulate) clear_what_is_not_needed(plan, &plan->nodes[node->input]);
+    }
     node->operation->backward(plan, node, &how);
     imp_work_record_add(&node->work[IMP_WORK_BACKWARD], start);
 }

@@ -47,6 +47,7 @@ typedef struct imp_node {
     int layer;         /* whose name, shape and parameters it has */
     int input;         /* the node whose value it reads; -1 for the input node */
     int level;         /* pools between the plan's input and its value */
+    int reach;         /* rows on either side of an own one that the plan's output depends on: see imp_plan_needed */
     int relu;          /* the value is clamped at 0, so that its gradient is masked by value > 0 */
     int tap;           /* index into the plan's taps; -1: none */
     int last_consumer; /* the last node that reads the value; -1: none */
@@ -97,6 +98,10 @@ void imp_plan_place(imp_plan *plan, float *arena);
 int imp_plan_prepare(imp_plan *plan);
 void imp_plan_run(imp_plan *plan, int again);
 
+/* Makes the plan one that runs in windows, with so many rows of its own below begin others; operations are those of such
+   a window from here on. */
+void imp_plan_set_window(imp_plan *plan, int begin, int rows);
+
 /* Operations of all that one forward pass does, and with backward those of one backward pass. */
 double imp_plan_operations(const imp_plan *plan, int backward);
 
@@ -111,6 +116,24 @@ int imp_plan_run_backward(imp_plan *plan, const imp_tap_gradient *gradients);
 static inline imp_map imp_plan_own(const imp_plan *plan, const imp_node *node, const imp_map *map, int first_row) {
     if (!plan->has_windows) return *map;
     return imp_map_rows(map, (first_row + plan->own_begin) >> node->level, (first_row + plan->own_end) >> node->level);
+}
+
+/* Those rows of a map of the node's shape on which the plan's own rows depend. In a window work is done on these alone:
+   in values the others are not there, in gradients they are zero. */
+static inline int imp_plan_needed_begin(const imp_plan *plan, const imp_node *node) {
+    int begin = (plan->own_begin >> node->level) - node->reach;
+
+    return !plan->has_windows || begin < 0 ? 0 : begin;
+}
+
+static inline int imp_plan_needed_end(const imp_plan *plan, const imp_node *node) {
+    int end = (plan->own_end >> node->level) + node->reach, height = node->value.view.height;
+
+    return !plan->has_windows || end > height ? height : end;
+}
+
+static inline imp_map imp_plan_needed(const imp_plan *plan, const imp_node *node, const imp_map *map) {
+    return imp_map_band(map, imp_plan_needed_begin(plan, node), imp_plan_needed_end(plan, node));
 }
 
 /* plan.c: count x bytes for the plan, cleared and counted in plan->bytes; NULL with the error set. */

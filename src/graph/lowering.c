@@ -131,6 +131,15 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
 
         if (input >= 0) plan->nodes[input].last_consumer = i;
     }
+    for (int i = plan->node_count - 1; i > 0; i--) {
+        const imp_node *node = &plan->nodes[i];
+        imp_node *input = &plan->nodes[node->input];
+        int reach = node->reach << (node->level - input->level);
+
+        if (node->operation->value_halo)
+            reach += node->operation->value_halo(plan, &plan->network->layers[node->layer]);
+        if (reach > input->reach) input->reach = reach;
+    }
 }
 
 static int lay_out_map(imp_plan *plan, const imp_node *node, imp_map *map, int halo) {

@@ -99,9 +99,11 @@ static int convolution_prepare(imp_plan *plan, imp_node *node) {
 static imp_map_convolution forward_job(const imp_plan *plan, const imp_node *node) {
     const imp_layer *layer = &plan->network->layers[node->layer];
 
+    /* A stride of 1 where there are windows: rows of the input are those of the output. */
     return (imp_map_convolution){
-        .in = plan->nodes[node->input].value,
-        .out = node->value,
+        .in = imp_plan_needed(plan, node, &plan->nodes[node->input].value),
+        .out = imp_plan_needed(plan, node, &node->value),
+        .rows = node->value.view.height,
         .weights = node->weights[0],
         .kernel = layer->kernel,
         .stride = layer->stride,
@@ -112,11 +114,15 @@ static imp_map_convolution forward_job(const imp_plan *plan, const imp_node *nod
 }
 
 static imp_map_convolution backward_job(const imp_plan *plan, const imp_node *node) {
-    const imp_map *gradient = &plan->nodes[node->input].gradient;
+    const imp_node *input = &plan->nodes[node->input];
+    /* Into the halo of the pixels: all rows, those that nothing depends on too, which are zero. */
+    int all = wanted_halo(plan, node) > 0;
+    imp_map out = all ? imp_map_extended(&input->gradient) : input->gradient;
 
     return (imp_map_convolution){
-        .in = node->gradient,
-        .out = wanted_halo(plan, node) ? imp_map_extended(gradient) : *gradient,
+        .in = all ? node->gradient : imp_plan_needed(plan, input, &node->gradient),
+        .out = all ? out : imp_plan_needed(plan, input, &out),
+        .rows = out.view.height,
         .weights = node->weights[1],
         .kernel = plan->network->layers[node->layer].kernel,
         .stride = 1,
@@ -143,9 +149,11 @@ static void convolution_forward(imp_plan *plan, const imp_node *node) {
 
 static void convolution_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
     imp_map_convolution job = backward_job(plan, node);
+    const imp_node *input = &plan->nodes[node->input];
+    imp_map mask = imp_plan_needed(plan, input, &input->value);
 
     job.accumulate = contribution->accumulate;
-    job.mask = contribution->mask;
+    if (contribution->mask) job.mask = &mask;
     plan->backend->convolve(plan->context, &job);
 }
 
@@ -167,12 +175,18 @@ static double relu_operations(const imp_layer *layer, const imp_view *in, const 
 }
 
 static void relu_forward(imp_plan *plan, const imp_node *node) {
-    plan->backend->relu(plan->context, &plan->nodes[node->input].value, &node->value);
+    imp_map in = imp_plan_needed(plan, node, &plan->nodes[node->input].value);
+    imp_map out = imp_plan_needed(plan, node, &node->value);
+
+    plan->backend->relu(plan->context, &in, &out);
 }
 
 static void relu_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
-    plan->backend->pass(plan->context, &node->gradient, &plan->nodes[node->input].gradient, contribution->accumulate,
-                        contribution->mask);
+    const imp_node *input = &plan->nodes[node->input];
+    imp_map from = imp_plan_needed(plan, input, &node->gradient), to = imp_plan_needed(plan, input, &input->gradient);
+    imp_map mask = imp_plan_needed(plan, input, &input->value);
+
+    plan->backend->pass(plan->context, &from, &to, contribution->accumulate, contribution->mask ? &mask : NULL);
 }
 
 /* ---- Pooling, 2x2 with stride 2 ---------------------------------------------------------------------------------- */
@@ -200,11 +214,13 @@ static double pool_operations(const imp_layer *layer, const imp_view *in, const 
 }
 
 static imp_map_pool pool_job(const imp_plan *plan, const imp_node *node) {
+    const imp_node *input = &plan->nodes[node->input];
+
     return (imp_map_pool){
         .kind = plan->options.pooling,
         .average_scale = plan->options.average_scale,
-        .in = plan->nodes[node->input].value,
-        .out = node->value,
+        .in = imp_plan_needed(plan, input, &input->value),
+        .out = imp_plan_needed(plan, node, &node->value),
     };
 }
 
@@ -216,9 +232,11 @@ static void pool_forward(imp_plan *plan, const imp_node *node) {
 
 static void pool_backward(imp_plan *plan, const imp_node *node, const imp_contribution *contribution) {
     imp_map_pool job = pool_job(plan, node);
+    const imp_node *input = &plan->nodes[node->input];
+    imp_map from = imp_plan_needed(plan, node, &node->gradient), to = imp_plan_needed(plan, input, &input->gradient);
 
-    plan->backend->pool_backward(plan->context, &job, &node->gradient, &plan->nodes[node->input].gradient,
-                                 contribution->accumulate, contribution->mask);
+    plan->backend->pool_backward(plan->context, &job, &from, &to, contribution->accumulate,
+                                 contribution->mask ? &job.in : NULL);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
 /* How a node's backward shall bring its part into the gradient of its input's map. */
 typedef struct imp_contribution {
     int accumulate;      /* others were there before */
-    const imp_map *mask; /* the last one applies the ReLU's mask; else NULL */
+    const imp_map *mask; /* the input's whole value, where the ReLU's mask is to be applied; else NULL */
 } imp_contribution;
 
 typedef struct imp_operation {

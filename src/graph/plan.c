@@ -35,6 +35,28 @@ int imp_plan_compile(imp_context *context, const imp_network *network, const imp
     return status;
 }
 
+static double needed_share(const imp_plan *plan, const imp_node *node) {
+    int rows = imp_plan_needed_end(plan, node) - imp_plan_needed_begin(plan, node);
+
+    return (double)rows / node->value.view.height;
+}
+
+void imp_plan_set_window(imp_plan *plan, int begin, int rows) {
+    plan->has_windows = 1;
+    plan->own_begin = begin;
+    plan->own_end = begin + rows;
+    for (int i = 0; i < plan->node_count; i++) {
+        imp_node *node = &plan->nodes[i];
+        const imp_node *input = node->input < 0 ? node : &plan->nodes[node->input];
+        double own = (double)rows / plan->options.height;
+
+        node->work[IMP_WORK_FORWARD].operations *= needed_share(plan, node);
+        node->work[IMP_WORK_BACKWARD].operations *= needed_share(plan, input);
+        node->work[IMP_WORK_STATISTICS].operations *= own;
+        node->work[IMP_WORK_TAP_GRADIENT].operations *= own;
+    }
+}
+
 double imp_plan_operations(const imp_plan *plan, int backward) {
     double operations = 0;
 

@@ -41,7 +41,8 @@ int imp_strips_measure(imp_context *context, const imp_network *network, const i
     int status = imp_strips_choose(context, network, options, memory, &layout);
 
     if (status != IMP_OK) return status;
-    *cost = (imp_strips_cost){.bytes = layout.bytes, .operations = layout.operations, .parts = layout.part_count};
+    *cost = (imp_strips_cost){
+        .bytes = layout.bytes, .operations = layout.operations, .forward = layout.forward, .parts = layout.part_count};
     for (int i = 0; i < layout.part_count; i++) cost->windows += layout.parts[i].windows;
     return IMP_OK;
 }
@@ -95,7 +96,7 @@ static int make_part(imp_strips *strips, const imp_network *network, const imp_s
 
         status = imp_plan_compile(strips->context, network, &options, kind, &part->plan);
     }
-    if (part->plan) part->plan->has_windows = shape->windows > 1;
+    if (part->plan && shape->windows > 1) imp_plan_set_window(part->plan, shape->halo, shape->own);
     imp_release(strips->context, own);
     return status;
 }

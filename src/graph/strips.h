@@ -23,6 +23,7 @@ typedef struct imp_strips imp_strips;
 typedef struct imp_strips_cost {
     uint64_t bytes;     /* of memory, with the targets and the weights that would be added to the network */
     double operations;  /* of one forward (and, with options->backward, one backward) pass */
+    double forward;     /* of them, those of a forward pass alone */
     int parts, windows; /* windows: of all parts; 1: nothing is computed twice */
 } imp_strips_cost;
 

@@ -168,6 +168,7 @@ static int compile_height(chooser *made, part_choice *choice, int is_last, int o
     set_windows(&choice->part, own);
     imp_plan_options options = imp_strip_part_options(made->options, &choice->part, is_last, made->taps, made->indices);
     status = imp_plan_compile(made->context, made->network, &options, made->kind, &plan);
+    if (status == IMP_OK && choice->part.windows > 1) imp_plan_set_window(plan, choice->part.halo, choice->part.own);
     if (status == IMP_OK) {
         *height = (height_choice){
             .own = own,
@@ -337,6 +338,7 @@ static int lay_out(const chooser *made, unsigned cuts, uint64_t memory, imp_stri
         arenas[i] = height->floats;
         layout->bytes += height->beside;
         layout->operations += operations_of(made, layout, i, height);
+        layout->forward += height->forward * layout->parts[i].windows;
     }
     if (!place(made, layout, arenas, regions)) return 0;
     if (count == 1 && layout->parts[0].windows == 1) layout->bytes -= made->results[1] - made->results[0];

@@ -25,8 +25,8 @@ typedef struct imp_strips_layout {
     int part_count;
     imp_plan_part kind; /* of the parts' plans */
     size_t arena_floats;
-    uint64_t bytes; /* of everything */
-    double operations;
+    uint64_t bytes;             /* of everything */
+    double operations, forward; /* of them, those of a forward pass alone */
 } imp_strips_layout;
 
 /* The cheapest layout of at most memory bytes (0: no limit), or the smallest. */

@@ -55,11 +55,17 @@ imp_map imp_map_picture(const imp_map *map, int picture) {
     return one;
 }
 
-imp_map imp_map_rows(const imp_map *map, int begin, int end) {
-    imp_map rows = *map;
+imp_map imp_map_band(const imp_map *map, int begin, int end) {
+    imp_map band = *map;
 
-    if (rows.view.at) rows.view.at = imp_map_pixel(map, 0, 0, begin, 0);
-    rows.view.height = end - begin;
+    if (band.view.at) band.view.at = imp_map_pixel(map, 0, 0, begin, 0);
+    band.view.height = end - begin;
+    return band;
+}
+
+imp_map imp_map_rows(const imp_map *map, int begin, int end) {
+    imp_map rows = imp_map_band(map, begin, end);
+
     rows.halo = 0;
     return rows;
 }

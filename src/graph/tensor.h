@@ -31,6 +31,9 @@ imp_map imp_map_picture(const imp_map *map, int picture);
 /* The same memory of all pictures, seen as rows [begin, end) alone, without a halo. */
 imp_map imp_map_rows(const imp_map *map, int begin, int end);
 
+/* The same, with the halo: above and below it lies in the rows that were left out. */
+imp_map imp_map_band(const imp_map *map, int begin, int end);
+
 /* The same memory seen with its halo as a part of the area, and without a halo around that. */
 imp_map imp_map_extended(const imp_map *map);
 
