@@ -60,6 +60,14 @@ int imp_painting_estimate(imp_painting *painting, imp_estimate *estimate) {
     return status;
 }
 
+int imp_painting_estimate_seconds(imp_painting *painting, double *seconds) {
+    if (!painting) return IMP_ERR_ARGUMENT;
+    if (!seconds)
+        return imp_fail(imp_paint_context(painting), IMP_ERR_ARGUMENT,
+                        "imp_painting_estimate_seconds: seconds is NULL");
+    return imp_paint_estimate_seconds(painting, seconds);
+}
+
 int imp_painting_step(imp_painting *painting, imp_progress *progress) {
     imp_progress ours;
     if (!painting) return IMP_ERR_ARGUMENT;

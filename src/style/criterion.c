@@ -185,15 +185,19 @@ int imp_criterion_add_style(imp_criterion *criterion, const float *style, int wi
     return status;
 }
 
+int imp_criterion_finish_styles(imp_criterion *criterion) {
+    int status = IMP_OK;
+    for (int i = 0; i < criterion->tap_count && !status; i++)
+        if (criterion->losses[i].has_style) status = imp_style_target_finish(criterion->losses[i].style_target);
+    return status;
+}
+
 /* Makes the strips only now, so that they and those of a style picture are never there at the same time. */
 int imp_criterion_set_content(imp_criterion *criterion, const float *content, uint64_t memory) {
     imp_plan_options options = picture_options(criterion);
     int status = imp_strips_create(criterion->context, criterion->network, &options,
                                    memory_of_strips(criterion, memory), &criterion->strips);
-    if (!status) status = imp_strips_keep_targets(criterion->strips, content);
-    for (int i = 0; i < criterion->tap_count && !status; i++)
-        if (criterion->losses[i].has_style) status = imp_style_target_finish(criterion->losses[i].style_target);
-    return status;
+    return status ? status : imp_strips_keep_targets(criterion->strips, content);
 }
 
 /* Style loss of one tap of a picture and its gradient by statistic. */

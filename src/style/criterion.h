@@ -32,8 +32,11 @@ int imp_criterion_measure_style(imp_context *context, const imp_network *network
 int imp_criterion_add_style(imp_criterion *criterion, const float *style, int width, int height, double weight,
                             uint64_t memory);
 
-/* content: planes [batch, 3, height, width] of the criterion's own size. Once, after the last style. memory: that the criterion may take from now
-   on; 0: no limit. */
+/* Once, after the last style. */
+int imp_criterion_finish_styles(imp_criterion *criterion);
+
+/* content: planes [batch, 3, height, width] of the criterion's own size. Once, after the styles; again only where it
+   failed. memory: that the criterion may take from now on; 0: no limit. */
 int imp_criterion_set_content(imp_criterion *criterion, const float *content, uint64_t memory);
 
 /* Losses [batch] at planes [batch, 3, height, width]; gradient of each picture's total by its planes, written. */

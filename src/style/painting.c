@@ -8,13 +8,14 @@
 #include "style/budget.h"
 #include "style/colour.h"
 #include "style/image.h"
+#include "style/pace.h"
 #include "style/pictures.h"
 
 #define MAX_STYLES 64
 #define OTHERS_STEP (1u << 20) /* bytes to which what others hold in the context is rounded up */
 
 typedef struct style_picture {
-    float *planes; /* at the size that the final scale wants */
+    float *planes; /* at the size that the final scale wants; NULL once that knows the style */
     double weight;
 } style_picture;
 
@@ -28,11 +29,13 @@ struct imp_painting {
     int style_count;
     int budgeted;          /* the scales know what memory they may take, */
     imp_estimate estimate; /* and this is what they will */
+    imp_pace pace;         /* of evaluations; before it is measured, a second for each operation */
 
     /* The scale at work: criterion is NULL until its first evaluation. */
     int scale;
     int scale_iteration, iteration;
     imp_criterion *criterion;
+    int ready; /* the criterion has its content */
 
     double started; /* imp_seconds; 0: not yet */
     int scale_over, finished;
@@ -60,6 +63,7 @@ int imp_paint_create(imp_context *context, const imp_model *model, const imp_ima
     if (!painting) return IMP_ERR_MEMORY;
     painting->context = context;
     painting->network = &model->network;
+    painting->pace = (imp_pace){.each = 1};
     int status = imp_settings_resolve(context, model, photo->width, photo->height, options, &painting->settings);
     painting->pictures = (imp_pictures){.context = context, .settings = &painting->settings};
     if (!status) {
@@ -75,12 +79,17 @@ int imp_paint_create(imp_context *context, const imp_model *model, const imp_ima
     return IMP_OK;
 }
 
+/* Whether a criterion was made of the photos and styles that there were. */
+static int has_begun(const imp_painting *painting) {
+    return painting->started > 0 || painting->criterion;
+}
+
 int imp_paint_add_photo(imp_painting *painting, const imp_image *photo, const imp_image *start) {
     imp_context *context = painting->context;
     const imp_settings *settings = &painting->settings;
     imp_canvas last = imp_pictures_final(&painting->pictures);
     int width, height;
-    if (painting->started > 0) return imp_fail(context, IMP_ERR_STATE, "a photo cannot be added after the first step");
+    if (has_begun(painting)) return imp_fail(context, IMP_ERR_STATE, "a photo cannot be added after the first step");
     if (painting->pictures.count == IMP_MAX_PHOTOS)
         return imp_fail(context, IMP_ERR_ARGUMENT, "more than %d photos in one painting", IMP_MAX_PHOTOS);
     if (settings->keep_colors == IMP_COLORS_BEFORE)
@@ -103,7 +112,7 @@ int imp_paint_add_photo(imp_painting *painting, const imp_image *photo, const im
 
 int imp_paint_add_style(imp_painting *painting, const imp_image *image, double weight) {
     imp_context *context = painting->context;
-    if (painting->started > 0) return imp_fail(context, IMP_ERR_STATE, "a style cannot be added after the first step");
+    if (has_begun(painting)) return imp_fail(context, IMP_ERR_STATE, "a style cannot be added after the first step");
     if (painting->style_count == MAX_STYLES)
         return imp_fail(context, IMP_ERR_ARGUMENT, "more than %d style pictures", MAX_STYLES);
     if (!(weight > 0 && weight <= 1e15))
@@ -160,13 +169,13 @@ static imp_budget budget_of(imp_painting *painting) {
 static int share_out(const imp_painting *painting, const imp_budget *budget, imp_estimate *estimate) {
     const imp_settings *settings = &painting->settings;
     for (int i = next_scale(settings, 0); i < settings->scale_count; i++) {
+        const imp_scale *scale = &settings->scales[i];
         uint64_t bytes;
-        double operations;
-        if (settings->scales[i].iterations == 0 && i != painting->scale) continue;
-        int status = imp_budget_scale(budget, i, &bytes, &operations);
+        if (scale->iterations == 0 && i != painting->scale) continue;
+        int status = imp_budget_scale(budget, i, &bytes);
         if (status) return status;
         if (bytes > estimate->bytes) estimate->bytes = bytes;
-        estimate->operations += operations * settings->scales[i].iterations;
+        estimate->operations += scale->preparation + scale->operations * scale->iterations;
     }
     return IMP_OK;
 }
@@ -239,74 +248,8 @@ static int add_styles(imp_painting *painting) {
 static void release_criterion(imp_painting *painting) {
     imp_criterion_free(painting->criterion);
     painting->criterion = NULL;
+    painting->ready = 0;
     imp_pictures_release_gradient(&painting->pictures);
-}
-
-static int create_criterion(imp_painting *painting) {
-    const imp_canvas *canvas = canvas_of(painting);
-    float *content = NULL;
-    int status =
-        imp_criterion_create(painting->context, painting->network, &painting->settings, painting->pictures.count,
-                             imp_canvas_width(canvas), imp_canvas_height(canvas), &painting->criterion);
-    if (!status) status = add_styles(painting);
-    if (!status) status = imp_pictures_content(&painting->pictures, &content);
-    if (!status) status = imp_criterion_set_content(painting->criterion, content, current(painting)->memory);
-    if (content != painting->pictures.photos) imp_release(painting->context, content);
-    return status;
-}
-
-/* Says how the current scale keeps to the memory limit, where it has to do something for it. */
-static void tell_budget(const imp_painting *painting) {
-    const imp_scale *scale = current(painting);
-    int pairs = painting->settings.preset->history;
-    if (scale->windows > 1)
-        imp_log(painting->context, IMP_LOG_INFO,
-                "%d x %d pixels: the network runs in %d strips to keep to the memory limit", scale->canvas.width,
-                scale->canvas.height, scale->windows);
-    if (painting->settings.optimizer != IMP_OPTIMIZER_ADAM && scale->history < pairs)
-        imp_log(painting->context, IMP_LOG_WARNING,
-                "%d x %d pixels: L-BFGS keeps %d pairs in place of %d to keep to the memory limit, and may need more "
-                "iterations",
-                scale->canvas.width, scale->canvas.height, scale->history, pairs);
-}
-
-/* Makes the criterion and descents of the current scale, unless they are there. */
-static int prepare_scale(imp_painting *painting) {
-    if (painting->criterion) return IMP_OK;
-    imp_estimate estimate;
-    int status = painting->budgeted ? IMP_OK : imp_paint_estimate(painting, &estimate);
-    if (status) return status;
-    tell_budget(painting);
-    status = imp_pictures_prepare(&painting->pictures, current(painting)->history);
-    if (!status) status = create_criterion(painting);
-    if (status) release_criterion(painting); /* half a criterion must not pass for one in the next call */
-    return status;
-}
-
-/* The share of the whole work that lies before the end of `iterations` on a scale; pixels times iterations is work. */
-static double work_until(const imp_settings *settings, int scale, double scale_iterations) {
-    double before = 0, all = 0;
-    for (int i = 0; i < settings->scale_count; i++) {
-        double pixels = (double)imp_canvas_floats(&settings->scales[i].canvas);
-        all += pixels * settings->scales[i].iterations;
-        if (i < scale) before += pixels * settings->scales[i].iterations;
-        if (i == scale) before += pixels * scale_iterations;
-    }
-    return all > 0 ? before / all : 1;
-}
-
-/* Seconds for all photos together; 0: no limit. */
-static double time_limit(const imp_painting *painting) {
-    return painting->settings.time_limit * painting->pictures.count;
-}
-
-/* Whether the current scale has had its iterations, or its share of the time. */
-static int scale_is_over(const imp_painting *painting) {
-    const imp_settings *settings = &painting->settings;
-    if (settings->count_iterations && painting->scale_iteration >= current(painting)->iterations) return 1;
-    if (settings->time_limit == 0) return 0;
-    double share = work_until(settings, painting->scale, current(painting)->iterations);
-    return imp_seconds() - painting->started >= time_limit(painting) * share;
 }
 
 /* Whether no later scale has iterations. */
@@ -315,6 +258,87 @@ static int is_last_scale(const imp_painting *painting) {
     for (int i = painting->scale + 1; i < settings->scale_count; i++)
         if (settings->scales[i].iterations > 0) return 0;
     return 1;
+}
+
+/* With its styles; of the last scale their pictures are not kept. */
+static int create_criterion(imp_painting *painting) {
+    const imp_canvas *canvas = canvas_of(painting);
+    int status =
+        imp_criterion_create(painting->context, painting->network, &painting->settings, painting->pictures.count,
+                             imp_canvas_width(canvas), imp_canvas_height(canvas), &painting->criterion);
+    if (!status) status = add_styles(painting);
+    if (!status) status = imp_criterion_finish_styles(painting->criterion);
+    for (int i = 0; i < painting->style_count && !status && is_last_scale(painting); i++) {
+        imp_release(painting->context, painting->styles[i].planes);
+        painting->styles[i].planes = NULL;
+    }
+    return status;
+}
+
+static int set_content(imp_painting *painting) {
+    float *content;
+    int status = imp_pictures_content(&painting->pictures, &content);
+    if (status) return status;
+    status = imp_criterion_set_content(painting->criterion, content, current(painting)->memory);
+    if (content != painting->pictures.photos) imp_release(painting->context, content);
+    if (!status && is_last_scale(painting)) imp_pictures_release_photos(&painting->pictures);
+    return status;
+}
+
+/* The descents of the current scale, and its criterion but for the content. */
+static int create_scale(imp_painting *painting) {
+    imp_budget_tell(painting->context, &painting->settings, current(painting));
+    int status = imp_pictures_prepare(&painting->pictures, current(painting)->history);
+    if (!status) status = create_criterion(painting);
+    if (status) release_criterion(painting); /* half a criterion must not pass for one in the next call */
+    return status;
+}
+
+/* Makes what the current scale needs, unless it is there. */
+static int prepare_scale(imp_painting *painting) {
+    imp_estimate estimate;
+    int status = painting->ready || painting->budgeted ? IMP_OK : imp_paint_estimate(painting, &estimate);
+    if (!status && !painting->criterion) status = create_scale(painting);
+    /* A criterion without its content stays for the next call: the styles in it may be gone. */
+    if (!status && !painting->ready) {
+        status = set_content(painting);
+        painting->ready = !status;
+    }
+    return status ? status : imp_pictures_make_gradient(&painting->pictures);
+}
+
+/* The share of the whole work that lies before the end of `iterations` on a scale. */
+static double work_until(const imp_painting *painting, int scale, double scale_iterations) {
+    double all = imp_pace_run(&painting->pace, &painting->settings, painting->settings.scale_count, 0);
+    return all > 0 ? imp_pace_run(&painting->pace, &painting->settings, scale, scale_iterations) / all : 1;
+}
+
+/* Seconds for all photos together; 0: no limit. */
+static double time_limit(const imp_painting *painting) {
+    return painting->settings.time_limit * painting->pictures.count;
+}
+
+int imp_paint_estimate_seconds(imp_painting *painting, double *seconds) {
+    const imp_settings *settings = &painting->settings;
+    imp_estimate estimate;
+    int status = imp_paint_estimate(painting, &estimate);
+    if (!status)
+        status =
+            imp_pace_measure(painting->context, painting->network, settings, painting->pictures.count, &painting->pace);
+    if (status) return status;
+    *seconds = imp_pace_run(&painting->pace, settings, settings->scale_count, 0);
+    if (settings->time_limit > 0 && (!settings->count_iterations || *seconds > time_limit(painting)))
+        *seconds = time_limit(painting);
+    return IMP_OK;
+}
+
+/* Whether the current scale has had its iterations, or its share of the time. */
+static int scale_is_over(const imp_painting *painting) {
+    const imp_settings *settings = &painting->settings;
+    if (settings->count_iterations && painting->scale_iteration >= current(painting)->iterations) return 1;
+    if (settings->time_limit == 0) return 0;
+    double share = work_until(painting, painting->scale, current(painting)->iterations);
+    return imp_seconds() - painting->started >= time_limit(painting) * share;
 }
 
 /* Carries the pictures to the next scale that has iterations. */
@@ -344,7 +368,7 @@ void imp_paint_progress(const imp_painting *painting, int index, imp_progress *p
     const imp_canvas *canvas = canvas_of(painting);
     const imp_losses *losses = &painting->pictures.losses[index];
     double seconds = painting->started > 0 ? imp_seconds() - painting->started : 0, limit = time_limit(painting);
-    double share = work_until(settings, painting->scale, painting->scale_iteration);
+    double share = work_until(painting, painting->scale, painting->scale_iteration);
     double left = share > 0 ? seconds * (1 - share) / share : 0;
     if (limit > 0 && (!settings->count_iterations || left > limit - seconds)) left = limit - seconds;
     *progress = (imp_progress){.scale = painting->scale + 1,
@@ -424,7 +448,8 @@ int imp_paint_step(imp_painting *painting) {
     return status ? status : step_pictures(painting);
 }
 
-int imp_paint_image(const imp_painting *painting, int index, imp_depth depth, imp_image *out) {
+int imp_paint_image(imp_painting *painting, int index, imp_depth depth, imp_image *out) {
+    imp_pictures_release_gradient(&painting->pictures); /* the next step makes it anew: memory for the image */
     return imp_pictures_image(&painting->pictures, index, painting->scale_iteration, depth, out);
 }
 

@@ -94,8 +94,6 @@ int imp_pictures_add(imp_pictures *pictures, const imp_image *photo, const imp_i
 
 int imp_pictures_prepare(imp_pictures *pictures, int history) {
     int status = IMP_OK;
-    pictures->gradient = allocate_planes(pictures->context, &pictures->canvas, pictures->count);
-    if (!pictures->gradient) return IMP_ERR_MEMORY;
     for (int i = 0; i < pictures->count && !status; i++) {
         imp_picture *picture = &pictures->each[i];
         imp_descent *descent;
@@ -110,6 +108,12 @@ int imp_pictures_prepare(imp_pictures *pictures, int history) {
         picture->descent = descent;
     }
     return status;
+}
+
+int imp_pictures_make_gradient(imp_pictures *pictures) {
+    if (!pictures->gradient)
+        pictures->gradient = allocate_planes(pictures->context, &pictures->canvas, pictures->count);
+    return pictures->gradient ? IMP_OK : IMP_ERR_MEMORY;
 }
 
 int imp_pictures_content(const imp_pictures *pictures, float **content) {
@@ -204,6 +208,12 @@ int imp_pictures_image(const imp_pictures *pictures, int index, int iterations, 
 void imp_pictures_release_gradient(imp_pictures *pictures) {
     imp_release(pictures->context, pictures->gradient);
     pictures->gradient = NULL;
+}
+
+void imp_pictures_release_photos(imp_pictures *pictures) {
+    if (pictures->settings->keep_colors == IMP_COLORS_AFTER) return;
+    imp_release(pictures->context, pictures->photos);
+    pictures->photos = NULL;
 }
 
 void imp_pictures_release(imp_pictures *pictures) {

@@ -20,9 +20,10 @@ typedef struct imp_pictures {
     int count;
     imp_picture *each;  /* [count] */
     imp_losses *losses; /* [count] of the last evaluation */
-    float *photos;      /* [count, 3, height, width] on the last scale's canvas without its margin */
+    float *photos;      /* [count, 3, height, width] on the last scale's canvas without its margin; NULL once nobody
+                           needs them any more */
     float *planes;      /* [count, 3, height, width] on the canvas at work */
-    float *gradient;    /* of planes; NULL before imp_pictures_prepare */
+    float *gradient;    /* of planes; NULL before imp_pictures_make_gradient */
 } imp_pictures;
 
 /* The final picture, without a margin. */
@@ -32,9 +33,12 @@ imp_canvas imp_pictures_final(const imp_pictures *pictures);
    say. After a failure all is as before. */
 int imp_pictures_add(imp_pictures *pictures, const imp_image *photo, const imp_image *start);
 
-/* Makes gradient and descents for the canvas at work; history: pairs of L-BFGS. Once a scale, or again after a failure
+/* Makes descents for the canvas at work; history: pairs of L-BFGS. Once a scale, or again after a failure
    of it or of what followed. */
 int imp_pictures_prepare(imp_pictures *pictures, int history);
+
+/* Makes the gradient, unless it is there. */
+int imp_pictures_make_gradient(imp_pictures *pictures);
 
 /* The photos on the canvas at work: pictures->photos itself where that is the final one, or else new memory. */
 int imp_pictures_content(const imp_pictures *pictures, float **content);
@@ -50,6 +54,7 @@ int imp_pictures_step(imp_pictures *pictures, int index);
 int imp_pictures_image(const imp_pictures *pictures, int index, int iterations, imp_depth depth, imp_image *out);
 
 void imp_pictures_release_gradient(imp_pictures *pictures);
-void imp_pictures_release(imp_pictures *pictures); /* all of them, not the struct itself */
+void imp_pictures_release_photos(imp_pictures *pictures); /* unless the resulting images take their colours from them */
+void imp_pictures_release(imp_pictures *pictures);        /* all of them, not the struct itself */
 
 #endif

@@ -21,10 +21,12 @@ typedef struct imp_scale {
     imp_canvas canvas;
     int iterations;
     /* Of style/budget.h: pairs of L-BFGS; bytes for the criterion, and while a style is added to it, that style's planes
-       included, 0 without a limit; windows in which the network is run. */
+       included, 0 without a limit; windows in which the network is run; floating-point operations of an evaluation, and
+       of the passes over photos and styles before the first. */
     int history;
     uint64_t memory, style_memory;
     int windows;
+    double operations, preparation;
 } imp_scale;
 
 typedef struct imp_settings {

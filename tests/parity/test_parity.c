@@ -178,6 +178,7 @@ static imp_criterion *create_criterion(const imp_settings *settings) {
     imp_criterion *criterion;
     require(imp_criterion_create(fix.context, &fix.model->network, settings, 1, SIDE, SIDE, &criterion));
     require(imp_criterion_add_style(criterion, fix.style, SIDE, SIDE, 1, 0));
+    require(imp_criterion_finish_styles(criterion));
     require(imp_criterion_set_content(criterion, fix.content, 0));
     return criterion;
 }

@@ -13,6 +13,7 @@
 
 #include "failing_allocator.h"
 #include "painting_fixture.h"
+#include "style/pace.h"
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
@@ -45,6 +46,17 @@ static int paint_whole(imp_context *context, void *user) {
     return status ? status : failed;
 }
 
+static int estimate_seconds(imp_context *context, void *user) {
+    imp_painting *painting = NULL;
+    double seconds;
+    int status = imp_painting_create(context, shared.model, &shared.photos[0], user, &painting);
+    if (!status) status = imp_painting_add_style(painting, &shared.style, 1);
+    if (!status) status = imp_painting_add_photo(painting, &shared.photos[1], NULL);
+    if (!status) status = imp_painting_estimate_seconds(painting, &seconds);
+    imp_painting_free(painting);
+    return status;
+}
+
 static void every_allocation_may_fail(void **state) {
     static const char *const optimizers[] = {"adam", "lbfgs"};
     (void)state;
@@ -52,6 +64,7 @@ static void every_allocation_may_fail(void **state) {
         imp_painting_options options = tiny_options(optimizers[i]);
         if (i == 0) options.keep_colors = IMP_COLORS_AFTER, options.style_loss = "wasserstein";
         assert_int_equal(imp_test_every_allocation(paint_whole, &options), 0);
+        assert_int_equal(imp_test_every_allocation(estimate_seconds, &options), 0);
     }
 }
 
@@ -87,6 +100,47 @@ static void the_estimate_is_enough(void **state) {
     (void)state;
     is_enough(1);
     is_enough(5);
+}
+
+/* That it is right is seen in bench/ only: here other tests run beside it. */
+static void seconds_are_estimated(void **state) {
+    imp_painting_options options = tiny_options("adam");
+    double seconds = 0, many = 0, limited = 0;
+    imp_progress progress = {.size = sizeof progress};
+    (void)state;
+    imp_painting *painting = painting_of(shared.context, &options);
+    assert_int_equal(imp_painting_estimate_seconds(painting, &seconds), IMP_OK);
+    assert_true(seconds > 0 && seconds < 60);
+    assert_int_equal(imp_painting_step(painting, &progress), IMP_OK);
+    assert_true(progress.seconds_left > 0);
+    assert_int_equal(imp_painting_estimate_seconds(painting, NULL), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_painting_estimate_seconds(NULL, &seconds), IMP_ERR_ARGUMENT);
+    imp_painting_free(painting);
+
+    options.iterations = 300000; /* 100000 times as many: beside them neither preparation nor disturbance counts */
+    painting = painting_of(shared.context, &options);
+    assert_int_equal(imp_painting_estimate_seconds(painting, &many), IMP_OK);
+    assert_true(many > 1000 * seconds);
+    imp_painting_free(painting);
+
+    options.time_limit = 1e-3;
+    painting = painting_of(shared.context, &options);
+    assert_int_equal(imp_painting_estimate_seconds(painting, &limited), IMP_OK);
+    assert_true(limited == 1e-3);
+    imp_painting_free(painting);
+}
+
+/* The first scale takes 10 + 2 x (1 + 3 x 4) seconds, the second nothing, the third 40 + 5 x (1 + 3 x 8). */
+static void seconds_add_up_over_scales(void **state) {
+    imp_settings settings = {.scales = {{.iterations = 2, .operations = 4, .preparation = 10.0 / 3},
+                                        {.iterations = 0, .operations = 6, .preparation = 7},
+                                        {.iterations = 5, .operations = 8, .preparation = 40.0 / 3}},
+                             .scale_count = 3};
+    const imp_pace pace = {.fixed = 1, .each = 3};
+    (void)state;
+    assert_true(fabs(imp_pace_run(&pace, &settings, 3, 0) - (36 + 165)) < 1e-9);
+    assert_true(fabs(imp_pace_run(&pace, &settings, 0, 1) - 23) < 1e-9);
+    assert_true(fabs(imp_pace_run(&pace, &settings, 2, 5) - (36 + 165)) < 1e-9);
 }
 
 /* What the library told while painting within a limit. */
@@ -286,6 +340,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(the_estimate_is_enough),
+        cmocka_unit_test(seconds_are_estimated),
+        cmocka_unit_test(seconds_add_up_over_scales),
         cmocka_unit_test(limits_are_kept),
         cmocka_unit_test(a_limit_tells_how_many_photos),
         cmocka_unit_test(steps_are_as_many_as_asked_for),
