@@ -98,7 +98,10 @@ typedef struct bench_run {
     imp_model *model;
     imp_painting *painting;
     imp_estimate estimate;
-    double *seconds; /* of each timed iteration */
+    uint64_t resident; /* bytes that the process is expected to have at most */
+    double expected;   /* seconds that all iterations are expected to take, */
+    double all;        /* and those that they took */
+    double *seconds;   /* of each timed iteration */
 } bench_run;
 
 /* A smooth picture of random colours: a coarse grid of noise (xorshift32 of Marsaglia), enlarged. */
@@ -138,6 +141,8 @@ static int create_painting(bench_run *run) {
     for (int i = 1; i < run->settings->batch && !status; i++) status = add_photo(run, i);
     run->estimate.size = sizeof run->estimate;
     if (!status) status = imp_painting_estimate(run->painting, &run->estimate);
+    run->resident = imp_cli_memory_expected(run->context, run->estimate.bytes);
+    if (!status) status = imp_painting_estimate_seconds(run->painting, &run->expected);
     int code = status ? imp_cli_fail_status(run->context, status) : 0;
     imp_image_release(run->context, &photo);
     imp_image_release(run->context, &style);
@@ -145,12 +150,14 @@ static int create_painting(bench_run *run) {
 }
 
 static int time_iterations(bench_run *run) {
+    double start = imp_cli_seconds();
     for (int i = -1; i < run->settings->iterations; i++) { /* the first one makes the plan and warms up */
         double begin = imp_cli_seconds();
         int status = imp_painting_step(run->painting, NULL);
         if (status) return imp_cli_fail_status(run->context, status);
         if (i >= 0) run->seconds[i] = imp_cli_seconds() - begin;
     }
+    run->all = imp_cli_seconds() - start;
     return 0;
 }
 
@@ -173,14 +180,16 @@ static void print_result(const bench_run *run) {
     const double least = run->seconds[0], middle = median(run->seconds, settings->iterations);
     const double hourly = 3600 * settings->batch / (middle * CLASSIC_ITERATIONS);
     const double megabytes = (double)imp_cli_memory_peak() / (1024.0 * 1024.0);
+    const double expected_megabytes = (double)run->resident / (1024.0 * 1024.0);
     if (!settings->json) {
         char threads[IMP_CLI_COUNT_TEXT], pictures[IMP_CLI_COUNT_TEXT];
         printf("%s at %dx%d in %s, %s, %s (%s): %.4f s an iteration at best, %.4f s in the median of %d; %.0f pictures "
-               "of %.0f iterations an hour; %.0f MB resident at most\n",
+               "of %.0f iterations an hour; %.0f MB resident at most; in all %.1f s; expected %.1f s, %.0f MB\n",
                model.architecture, settings->size, settings->size, settings->precision,
                imp_cli_count_text(pictures, settings->batch, "picture"),
                imp_cli_count_text(threads, context.threads, "thread"), context.instruction_set, least, middle,
-               settings->iterations, hourly, CLASSIC_ITERATIONS, megabytes);
+               settings->iterations, hourly, CLASSIC_ITERATIONS, megabytes, run->all, run->expected,
+               expected_megabytes);
         return;
     }
     printf("{\"bench\":\"optimize\",\"version\":\"%s\",\"model\":", imp_version());
@@ -192,10 +201,19 @@ static void print_result(const bench_run *run) {
     imp_json_number(stdout, least);
     fputs(",\"median\":", stdout);
     imp_json_number(stdout, middle);
-    fputs("},\"pictures_per_hour\":", stdout);
-    imp_json_number(stdout, hourly);
-    fputs(",\"peak_rss_mb\":", stdout);
-    imp_json_number(stdout, megabytes);
+    putchar('}');
+    const struct {
+        const char *name;
+        double value;
+    } fields[] = {{"pictures_per_hour", hourly},
+                  {"seconds", run->all},
+                  {"expected_seconds", run->expected},
+                  {"peak_rss_mb", megabytes},
+                  {"expected_rss_mb", expected_megabytes}};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        printf(",\"%s\":", fields[i].name);
+        imp_json_number(stdout, fields[i].value);
+    }
     printf(",\"memory_bytes\":%llu}\n", (unsigned long long)run->estimate.bytes);
 }
 

@@ -126,6 +126,15 @@ static int check_memory(const imp_cli_group *group) {
     return 0;
 }
 
+/* How long it will take: measured, where nobody said. */
+static int estimate_seconds(imp_cli_group *group) {
+    const imp_cli_optimize_settings *settings = group->job->settings;
+    group->seconds = settings->painting.time_limit * group->count;
+    if (settings->quiet || group->seconds > 0 || group->estimate.iterations == 0) return 0;
+    int status = imp_painting_estimate_seconds(group->painting, &group->seconds);
+    return status ? fail_size(group, group->photos[0], status) : 0;
+}
+
 /* The others of the first one's size, as many as go together. */
 static void add_photos(imp_cli_group *group, const imp_image *initial, int *code) {
     const imp_cli_job *job = group->job;
@@ -151,7 +160,11 @@ bool imp_cli_group_begin(imp_cli_job *job, int index, imp_cli_group *group, int 
         add_photos(group, start, code);
         if (group->count > 1) failure = estimate(group);
     }
-    if (!failure) failure = check_memory(group);
+    if (!failure) {
+        group->resident = imp_cli_memory_expected(job->context, group->estimate.bytes);
+        failure = check_memory(group);
+    }
+    if (!failure) failure = estimate_seconds(group);
     imp_image_release(job->context, &initial);
     note_code(code, failure);
     return !failure;
@@ -175,9 +188,11 @@ static void print_start_json(const imp_cli_group *group, const imp_cli_photo *ph
     fputs("],\"output\":", stdout);
     imp_json_text(stdout, photo->output);
     printf(",\"width\":%d,\"height\":%d,\"scales\":%d,\"iterations\":%d,\"batch\":%d,\"memory_bytes\":%llu,"
-           "\"operations\":",
+           "\"resident_bytes\":%llu,\"seconds\":",
            estimate->width, estimate->height, estimate->scales, estimate->iterations, group->count,
-           (unsigned long long)estimate->bytes);
+           (unsigned long long)estimate->bytes, (unsigned long long)group->resident);
+    imp_json_number(stdout, group->seconds);
+    fputs(",\"operations\":", stdout);
     imp_json_number(stdout, estimate->operations);
     printf(",\"threads\":%d,\"instruction_set\":", info->threads);
     imp_json_text(stdout, info->instruction_set);
@@ -187,7 +202,7 @@ static void print_start_json(const imp_cli_group *group, const imp_cli_photo *ph
 static void print_start_text(const imp_cli_group *group, const imp_context_info *info) {
     const imp_cli_optimize_settings *settings = group->job->settings;
     const imp_estimate *estimate = &group->estimate;
-    char memory[IMP_CLI_SIZE_TEXT], count[IMP_CLI_COUNT_TEXT], scales[IMP_CLI_COUNT_TEXT];
+    char memory[IMP_CLI_SIZE_TEXT], time[IMP_CLI_DURATION_TEXT], count[IMP_CLI_COUNT_TEXT], scales[IMP_CLI_COUNT_TEXT];
     for (int i = 0; i < group->count; i++) {
         if (i) fputs(", ", stdout);
         imp_cli_print_text(group->photos[i]->path);
@@ -201,9 +216,11 @@ static void print_start_text(const imp_cli_group *group, const imp_context_info 
         printf("%g s%s", settings->painting.time_limit, group->count > 1 ? " for each" : "");
     else
         printf("%s", imp_cli_count_text(count, estimate->iterations, "iteration"));
-    printf(" at %s, about %s of memory, %s (%s)\n", imp_cli_count_text(scales, estimate->scales, "scale"),
-           imp_cli_size_text(memory, (double)estimate->bytes), imp_cli_count_text(count, info->threads, "thread"),
-           info->instruction_set);
+    printf(" at %s, ", imp_cli_count_text(scales, estimate->scales, "scale"));
+    if (settings->painting.time_limit == 0 && estimate->iterations > 0)
+        printf("about %s, ", imp_cli_duration_text(time, group->seconds));
+    printf("about %s of memory, %s (%s)\n", imp_cli_size_text(memory, (double)group->resident),
+           imp_cli_count_text(count, info->threads, "thread"), info->instruction_set);
 }
 
 static void print_start(const imp_cli_group *group) {

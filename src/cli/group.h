@@ -28,6 +28,8 @@ typedef struct imp_cli_group {
     int count;
     imp_painting *painting;
     imp_estimate estimate;
+    uint64_t resident;                     /* bytes that the process is expected to have at most */
+    double seconds;                        /* that painting is expected to take, for all photos together */
     imp_progress progress[IMP_MAX_PHOTOS]; /* of the last step */
 } imp_cli_group;
 

@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/report.h"
+#include "cli/system.h"
 #include "impasto.h"
 
 typedef struct help_settings {
@@ -182,6 +183,7 @@ int main(int count, char **words) {
     /* Large enough for the longest output between two flushes, so that a failure is seen at a flush, with its errno. */
     static char buffer[1 << 16];
     setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
+    imp_cli_return_memory();
     /* Who reads our progress may go away; the picture is to be finished nevertheless. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, like a full disk */

@@ -10,18 +10,17 @@
 /* Seconds between two outputs. */
 static const double bar_interval = 0.1, line_interval = 1.0;
 
-enum { DURATION_TEXT = 32, BAR_TEXT = 512 };
+enum { BAR_TEXT = 512 };
 
-/* "48 s", "3 min 20 s", "1 h 05 min" */
-static const char *duration_text(char buffer[DURATION_TEXT], double seconds) {
+const char *imp_cli_duration_text(char buffer[IMP_CLI_DURATION_TEXT], double seconds) {
     if (!(seconds >= 0 && seconds < 1e7)) return "?";
     long whole = (long)(seconds + 0.5);
     if (whole < 60)
-        snprintf(buffer, DURATION_TEXT, "%ld s", whole);
+        snprintf(buffer, IMP_CLI_DURATION_TEXT, "%ld s", whole);
     else if (whole < 3600)
-        snprintf(buffer, DURATION_TEXT, "%ld min %02ld s", whole / 60, whole % 60);
+        snprintf(buffer, IMP_CLI_DURATION_TEXT, "%ld min %02ld s", whole / 60, whole % 60);
     else
-        snprintf(buffer, DURATION_TEXT, "%ld h %02ld min", whole / 3600, whole / 60 % 60);
+        snprintf(buffer, IMP_CLI_DURATION_TEXT, "%ld h %02ld min", whole / 3600, whole / 60 % 60);
     return buffer;
 }
 
@@ -69,11 +68,11 @@ static const char *count_text(char buffer[COUNT_TEXT], const imp_cli_progress *s
 }
 
 static void show_line(const imp_cli_progress *shown, const imp_progress *progress, double rate) {
-    char count[COUNT_TEXT], left[DURATION_TEXT];
+    char count[COUNT_TEXT], left[IMP_CLI_DURATION_TEXT];
     if (shown->photos) printf("photos %s, ", shown->photos);
     printf("iteration %s, scale %d/%d (%dx%d), loss %.5g, %.3g iterations/s, %s left\n",
            count_text(count, shown, progress), progress->scale, progress->scales, progress->width, progress->height,
-           progress->total_loss, rate, duration_text(left, progress->seconds_left));
+           progress->total_loss, rate, imp_cli_duration_text(left, progress->seconds_left));
     imp_cli_flush();
 }
 
@@ -89,7 +88,7 @@ static void draw_bar(char *text, int length, double part) {
 }
 
 static void show_bar(const imp_cli_progress *shown, const imp_progress *progress, double rate, int width) {
-    char head[64], tail[192], text[BAR_TEXT] = "", count[COUNT_TEXT], left[DURATION_TEXT];
+    char head[64], tail[192], text[BAR_TEXT] = "", count[COUNT_TEXT], left[IMP_CLI_DURATION_TEXT];
     /* Of the time, not of the iterations: those of the last scale take the longest. */
     double seconds = progress->seconds + progress->seconds_left;
     double part = progress->done || !(seconds > 0) ? 1 : progress->seconds / seconds;
@@ -97,7 +96,7 @@ static void show_bar(const imp_cli_progress *shown, const imp_progress *progress
     snprintf(head, sizeof head, "%s%s%3.0f%% ", shown->photos ? shown->photos : "", shown->photos ? " " : "",
              100 * part);
     snprintf(tail, sizeof tail, "%s left  %s  scale %d/%d %dx%d  loss %.4g  %.3g it/s",
-             duration_text(left, progress->seconds_left), count_text(count, shown, progress), progress->scale,
+             imp_cli_duration_text(left, progress->seconds_left), count_text(count, shown, progress), progress->scale,
              progress->scales, progress->width, progress->height, progress->total_loss, rate);
     strcpy(text, head);
     int room = width - 1 - (int)strlen(head) - (int)strlen(tail);

@@ -20,6 +20,10 @@ typedef struct imp_cli_progress {
 enum { IMP_CLI_PHOTOS_TEXT = 40 };
 const char *imp_cli_photos_text(char buffer[IMP_CLI_PHOTOS_TEXT], int taken, int together, int all);
 
+/* "48 s", "3 min 20 s", "1 h 05 min" */
+enum { IMP_CLI_DURATION_TEXT = 32 };
+const char *imp_cli_duration_text(char buffer[IMP_CLI_DURATION_TEXT], double seconds);
+
 /* Called after each step: prints when it is time to, always when the step was the last. photo: whose event it is in
    JSON, where each photo of several has its own. */
 void imp_cli_progress_show(imp_cli_progress *shown, const char *photo, const imp_progress *progress);

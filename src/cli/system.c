@@ -2,6 +2,9 @@
 #include "cli/system.h"
 
 #include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,12 +65,27 @@ uint64_t imp_cli_address_space_left(void) {
     return limit.rlim_cur > used ? (uint64_t)limit.rlim_cur - used : 0;
 }
 
+void imp_cli_return_memory(void) {
+#ifdef __GLIBC__
+    /* glibc raises the size from which on it does so to that of what was released, up to 32 MB. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
+}
+
 uint64_t imp_cli_memory_peak(void) {
     /* Not getrusage at first: its figure begins with that of the process which started this one. */
     uint64_t peak = read_kilobytes("/proc/self/status", "VmHWM");
     if (peak != UINT64_MAX) return peak;
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+uint64_t imp_cli_memory_expected(const imp_context *context, uint64_t bytes) {
+    uint64_t peak = imp_cli_memory_peak(), now = read_kilobytes("/proc/self/status", "VmRSS");
+    imp_context_info info = {.size = sizeof info};
+    imp_context_get_info(context, &info);
+    uint64_t beside = now != UINT64_MAX && now > info.memory_now ? now - info.memory_now : 0;
+    return beside + bytes > peak ? beside + bytes : peak;
 }
 
 bool imp_cli_same_file(const char *a, const char *b) {

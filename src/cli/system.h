@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "impasto.h"
+
 double imp_cli_seconds(void); /* since some fixed moment */
 
 /* Bytes that the process could still use: free memory and what a control group leaves; UINT64_MAX when not known. */
@@ -14,8 +16,15 @@ uint64_t imp_cli_memory_available(void);
 /* Bytes of address space that `ulimit -v` still leaves; UINT64_MAX without a limit. */
 uint64_t imp_cli_address_space_left(void);
 
+/* Has the C library give memory back to the system as soon as it is released, so that what is resident is what is in
+   use. */
+void imp_cli_return_memory(void);
+
 /* The most resident memory the process has had so far, in bytes. */
 uint64_t imp_cli_memory_peak(void);
+
+/* The most that it will have had when it ends, with bytes at most in this context; some of them may be there already. */
+uint64_t imp_cli_memory_expected(const imp_context *context, uint64_t bytes);
 
 /* Whether both paths lead to one existing file, by whatever links. */
 bool imp_cli_same_file(const char *a, const char *b);

@@ -23,6 +23,7 @@ def test_json_events(folder):
     start, *steps, done = result.events()
     assert start["event"] == "start" and (start["width"], start["height"]) == (48, 36) and start["iterations"] == 9
     assert start["styles"] == [{"path": "style.png", "weight": 2}] and start["memory_bytes"] > 0 and start["operations"] > 0
+    assert start["resident_bytes"] > start["memory_bytes"] and start["seconds"] > 0
     assert [step["iteration"] for step in steps] == list(range(1, 10))
     for step in steps:
         assert set(step) == FIELDS and step["iterations"] == 9 and 1 <= step["scale"] <= step["scales"] == start["scales"]
@@ -43,7 +44,7 @@ def test_half_precision(folder):
 
 def test_no_iterations(folder):
     result = painted("optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--iterations", "0", "--json", folder=folder)
-    assert [event["event"] for event in result.events()] == ["start", "done"]
+    assert [event["event"] for event in result.events()] == ["start", "done"] and result.events()[0]["seconds"] == 0
 
 
 def test_plain_lines(folder):
@@ -53,6 +54,7 @@ def test_plain_lines(folder):
     lines = result.out.splitlines()
     assert "\r" not in result.out and "\033" not in result.out
     assert "photo.png -> out.png: 48x36" in lines[0] and "2 s at" in lines[1] and "MB" in lines[1]
+    assert lines[1].count("about") == 1  # the memory; the time is known
     steps = [line for line in lines if line.startswith("iteration ")]
     # One a second, the first and the last.
     assert 2 <= len(steps) <= time.monotonic() - begin + 2
