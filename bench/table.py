@@ -209,18 +209,17 @@ def part_products(a):
 
 
 def part_batch(a):
-    figure = {"figure": "pictures an hour, 8 of 256x256 at once, beside one at a time", "least": 1.2, "aim": 1.5,
-              "plot": True}
-    if "--batch" not in subprocess.run([a.impasto, "help", "bench", "optimize"], capture_output=True, text=True).stdout:
-        return {}, [figure | {"absent": "this Impasto has no --batch"}]
-    results = interleave(a.rounds, {"impasto one": optimize(a, 256, "f32"),
-                                    "impasto 8": optimize(a, 256, "f32", "--batch", 8)})
-    if missing := absent(results, "impasto one", "impasto 8"):
-        return results, [figure | missing]
-    one, eight = ([seconds(r) for r in results[name]] for name in ("impasto one", "impasto 8"))
-    return results, [figure | {"ratio": statistics.median(8 * x / y for x, y in zip(one, eight)),
-                               "ours": f"{statistics.median(eight):.3f} s an iteration of 8",
-                               "theirs": f"{statistics.median(one):.3f} s an iteration of one"}]
+    rows, results = [], {}
+    for p in ("f32", "bf16"):
+        made = {"figure": f"pictures an hour, {p}, 8 of 256x256 at once beside one at a time", "least": 1.2, "aim": 1.5}
+        one, eight = f"impasto {p} one", f"impasto {p} 8"
+        results |= interleave(a.rounds, {one: optimize(a, 256, p), eight: optimize(a, 256, p, "--batch", 8)})
+        missing = absent(results, one, eight)
+        rows.append(made | {"plot": True} | (missing or {
+            "ratio": statistics.median(8 * seconds(x) / seconds(y) for x, y in zip(results[one], results[eight])),
+            "ours": f"{statistics.median(map(seconds, results[eight])):.3f} s an iteration of 8",
+            "theirs": f"{statistics.median(map(seconds, results[one])):.3f} s an iteration of one"}))
+    return results, rows
 
 
 def time_to(a, precision, total, content, style):
