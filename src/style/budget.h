@@ -15,8 +15,8 @@ typedef struct imp_budget {
     uint64_t limit; /* bytes for all of the painting; 0: none */
 } imp_budget;
 
-/* Fills in the scale, and tells the most bytes that are held while it is at work. IMP_ERR_MEMORY where even the least is
-   over the limit. */
+/* Fills in the scale, and tells the most bytes that are held while it is at work. IMP_ERR_MEMORY where even the least
+   is over the limit. */
 int imp_budget_scale(const imp_budget *budget, int scale, uint64_t *bytes);
 
 /* Logs how the scale keeps to the memory limit, where it has to do something for it. */

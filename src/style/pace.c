@@ -8,15 +8,15 @@
 #include "graph/packed.h"
 #include "style/criterion.h"
 
-/* Pixels of the side of the smallest picture, at which kernels are not yet others, and of the largest. A picture that has
-   fewer is timed itself, so that its memory suffices. */
+/* Pixels of the side of the smallest picture, at which kernels are not yet others, and of the largest. A picture that
+   has fewer is timed itself, so that its memory suffices. */
 #define FIRST_SIDE 128
 #define LAST_SIDE 512
 /* What a run must take for the next picture of twice the side to be worth its time, in units of that time. */
 #define WORTH 30.0
-#define FREE_SECONDS 0.5 /* of that time are always spent: who waits does not notice */
-/* Evaluations, of which the faster counts, because something may come in between; and that time in evaluations, the passes
-   forward over style and content included. */
+#define FREE_SECONDS 1.0 /* of that time are always spent: the smallest picture alone says little */
+/* Evaluations, of which the faster counts, because something may come in between; and that time in evaluations, the
+   passes forward over style and content included. */
 #define PROBES 2
 #define PROBE_EVALUATIONS 2.7
 

@@ -4,8 +4,8 @@
 
 #include "style/settings.h"
 
-/* An evaluation takes fixed + each x operations seconds. The fixed part is what does not depend on the size of the picture:
-   Winograd's transforms of the weights, the losses of statistics. */
+/* An evaluation takes fixed + each x operations seconds. The fixed part is what does not depend on the size of the
+   picture: Winograd's transforms of the weights, the losses of statistics. */
 typedef struct imp_pace {
     double fixed, each;
 } imp_pace;
@@ -15,7 +15,8 @@ typedef struct imp_pace {
 int imp_pace_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int batch,
                      imp_pace *pace);
 
-/* Seconds from the start of a run until so many iterations are done on a scale; all of it where there is no such scale. */
+/* Seconds from the start of a run until so many iterations are done on a scale; all of it where there is no such
+   scale. */
 double imp_pace_run(const imp_pace *pace, const imp_settings *settings, int scale, double iterations);
 
 #endif
