@@ -31,7 +31,9 @@ def run(*arguments, folder=None, environment=None, limits=None, stdout=subproces
 
 
 def snapshot(folder):
-    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(pathlib.Path(folder).rglob("*"))}
+    """Of the files: a folder's time changes when a file in it is tried and taken away again."""
+    return {path: path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns)
+            for path in sorted(pathlib.Path(folder).rglob("*"))}
 
 
 def refused(*arguments, folder, mentions=(), **more):

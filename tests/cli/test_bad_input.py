@@ -57,7 +57,7 @@ def test_a_name_with_a_line_break(folder):
     optimize(folder, photo="a\nb.png", mentions="a?b.png")
 
 
-@pytest.mark.parametrize("output", ["missing/out.png", "photo.png/out.png", "album", "out", "out.xyz", ".png/", "/dev/null/x.png"])
+@pytest.mark.parametrize("output", ["missing/out.png", "photo.png/out.png", "out", "out.xyz", ".png/", "/dev/null/x.png"])
 def test_output_that_cannot_be(folder, output):
     (folder / "album").mkdir()
     optimize(folder, output=output)

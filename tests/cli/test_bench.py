@@ -31,9 +31,20 @@ def test_half_precision(tmp_path):
     assert peaks["bf16"] < peaks["f32"] - 25  # of 76 MB of maps half are gone
 
 
+def test_batch(tmp_path):
+    memory = {}
+    for batch in (1, 3):
+        result = painted("bench", "optimize", "--size", "32", "-n", "1", "--batch", str(batch), "--json", folder=tmp_path)
+        bench = json.loads(result.out)
+        assert bench["batch"] == batch
+        assert bench["pictures_per_hour"] == pytest.approx(3600 * batch / 500 / bench["seconds_per_iteration"]["median"])
+        memory[batch] = bench["memory_bytes"]
+    assert memory[3] > memory[1]
+
+
 def test_text(tmp_path):
     result = painted("bench", "optimize", "--size", "16", "--iterations", "1", folder=tmp_path)
-    assert "vgg19 at 16x16 in f32" in result.out
+    assert "vgg19 at 16x16 in f32, 1 picture," in result.out and "iterations an hour" in result.out
 
 
 def test_plain_c(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from support import PROGRAM, TIMEOUT, painted, read_png
 
-FIELDS = {"event", "scale", "scales", "width", "height", "iteration", "iterations", "total_loss", "content_loss", "style_loss",
+FIELDS = {"event", "photo", "scale", "scales", "width", "height", "iteration", "iterations", "total_loss", "content_loss", "style_loss",
           "iterations_per_second", "seconds", "seconds_left"}
 LONG = ["optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--size", "32", "--iterations", "1000000"]
 
