@@ -332,6 +332,13 @@ static int end_by_failure(const imp_cli_group *group, int status) {
     return code;
 }
 
+/* Whether a photo's own loss is no longer finite: what the others are, or the style, is another failure. */
+static bool has_failed_photo(const imp_cli_group *group) {
+    for (int i = 0; i < group->count; i++)
+        if (group->progress[i].failed) return true;
+    return false;
+}
+
 int imp_cli_group_paint(imp_cli_group *group) {
     char message[IMP_CLI_PATH] = "the loss is no longer a finite number: lower the learning rate or the content and "
                                  "style weights; the picture is the last good one";
@@ -339,7 +346,7 @@ int imp_cli_group_paint(imp_cli_group *group) {
     print_start(group);
     imp_cli_catch_signals();
     int status = step_all(group);
-    if (status && status != IMP_ERR_NUMERIC) return end_by_failure(group, status);
+    if (status && (status != IMP_ERR_NUMERIC || !has_failed_photo(group))) return end_by_failure(group, status);
     if (status) snprintf(message, sizeof message, "%s", imp_error(group->job->context));
     for (int i = 0; i < group->count; i++) {
         int failure = group->progress[i].failed ? end_numeric(group, i, message) : write_picture(group, i);
