@@ -31,7 +31,7 @@ struct imp_lbfgs {
     float *s, *y;        /* [history, n]: rings */
     double *rho, *alpha; /* [history] */
     int oldest, pairs;
-    double scale;           /* y . s / y . y of the last pair: what stands for the inverse Hessian; 0: none yet */
+    double scale;           /* y . s / y . P y of the last pair: this times P stands for the inverse Hessian; 0: none */
     double loss0, slope, t; /* slope: d . g0 */
     double norm_squared, norm_one; /* of g0 */
     double best_loss;
@@ -106,6 +106,23 @@ void imp_lbfgs_free(imp_lbfgs *lbfgs) {
 
 /* ---- Directions -------------------------------------------------------------------------------------------------- */
 
+/* v becomes P v. */
+static void precondition(imp_lbfgs *lbfgs, float *v) {
+    if (lbfgs->options.precondition) lbfgs->options.precondition(lbfgs->options.user, v);
+}
+
+/* y . P y of the newest pair; d is free meanwhile. */
+static double curvature_of_newest(imp_lbfgs *lbfgs) {
+    const float *y = ring_at(lbfgs, lbfgs->y, lbfgs->pairs - 1);
+    double sum;
+    imp_vector_pass copy = {.out = lbfgs->d, .a = y, .scale = 1};
+    imp_vectors_scale(&lbfgs->vectors, &copy);
+    precondition(lbfgs, lbfgs->d);
+    imp_vector_pass product = {.a = lbfgs->d, .b = y};
+    imp_vectors_dot(&lbfgs->vectors, &product, &sum);
+    return sum;
+}
+
 /* Keeps the pair from (x0, g0) to (x, gradient) where the curvature along it is positive. */
 static unsigned take_pair(imp_lbfgs *lbfgs, const float *x, const float *gradient) {
     imp_vectors *vectors = &lbfgs->vectors;
@@ -135,19 +152,27 @@ static unsigned take_pair(imp_lbfgs *lbfgs, const float *x, const float *gradien
     else
         imp_vectors_scale(vectors, &move);
     lbfgs->rho[(lbfgs->oldest + newest) % lbfgs->options.history] = 1 / ys;
-    lbfgs->scale = ys / yy;
+    lbfgs->scale = ys / (lbfgs->options.precondition ? curvature_of_newest(lbfgs) : yy);
     return 0;
 }
 
-/* d = -g0, and the step that suits it. */
+/* d = -P g0, and the step that suits it. */
 static void set_steepest(imp_lbfgs *lbfgs) {
+    double length_squared = lbfgs->norm_squared;
     imp_vector_pass pass = {.out = lbfgs->d, .a = lbfgs->g0, .scale = -1};
     imp_vectors_scale(&lbfgs->vectors, &pass);
     lbfgs->slope = -lbfgs->norm_squared;
+    if (lbfgs->options.precondition) {
+        precondition(lbfgs, lbfgs->d);
+        imp_vector_pass product = {.a = lbfgs->d, .b = lbfgs->g0};
+        imp_vectors_dot(&lbfgs->vectors, &product, &lbfgs->slope);
+        product.b = lbfgs->d;
+        imp_vectors_dot(&lbfgs->vectors, &product, &length_squared);
+    }
     const imp_lbfgs_options *options = &lbfgs->options;
     double known = options->learning_rate * lbfgs->scale, first = INFINITY;
     if (options->first_step > 0)
-        first = options->first_step * sqrt((double)lbfgs->vectors.n / lbfgs->norm_squared);
+        first = options->first_step * sqrt((double)lbfgs->vectors.n / length_squared);
     else if (!(known > 0))
         first = options->learning_rate * (lbfgs->iterations ? 1 : fmin(1, 1 / lbfgs->norm_one));
     lbfgs->t = known > 0 ? fmin(known, first) : first;
@@ -170,6 +195,7 @@ static void set_quasi_newton(imp_lbfgs *lbfgs) {
         pass.b = ring_at(lbfgs, lbfgs->s, pair ? pair - 1 : 0);
         imp_vectors_update(vectors, &pass, &product);
     }
+    precondition(lbfgs, lbfgs->d);
     pass = (imp_vector_pass){.out = lbfgs->d, .b = ring_at(lbfgs, lbfgs->y, 0), .scale = lbfgs->scale};
     imp_vectors_update(vectors, &pass, &product);
     pass.scale = 1;

@@ -52,6 +52,10 @@ typedef struct imp_lbfgs_options {
        rule instead, min(1, 1 / |g|_1) times learning_rate, and PyTorch's absolute bound 1e-10 for keeping a
        pair: both depend on the scale of the loss. */
     double first_step;
+    /* Turns v [n] into P v in place, P symmetric and positive definite: what the inverse Hessian is taken for, times a
+       number, before the pairs correct it. NULL: P = 1. Never fails; user is its first argument. */
+    void (*precondition)(void *user, float *v);
+    void *user;
 } imp_lbfgs_options;
 
 #define IMP_LBFGS_MAX_HISTORY 200
