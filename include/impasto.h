@@ -220,6 +220,9 @@ typedef struct imp_painting_options {
     uint64_t seed;                /* of the noise; the same seed gives the same picture */
     const char *precision;        /* of the network's feature maps: "f32"; "bf16": half the memory, faster where the CPU
                                      multiplies bf16; "auto": bf16 there, else f32; NULL: as the preset */
+    double least_gain;            /* a scale ends before its iterations are done when the last ten lowered its loss by
+                                     less than this share of it; 0: never; IMP_PRESET_VALUE: as the preset, or never where
+                                     iterations or time_limit are given */
 } imp_painting_options;
 
 IMP_API void imp_painting_options_default(imp_painting_options *options);

@@ -54,6 +54,8 @@ const imp_cli_option imp_cli_optimize_options[] = {
      .help = "Iterations over all scales; 0 writes the start picture."},
     {"time", 't', .kind = IMP_CLI_SECONDS, .maximum = MAX_SECONDS, .above = true, AT(painting.time_limit),
      .value = "TIME", .help = "Stop after this time (90, 60s, 2m, 1h) for each photo, shared out over the scales."},
+    {"least-gain", 0, REAL(0, 1), AT(painting.least_gain), .value = "SHARE",
+     .help = "End a scale early when ten iterations lower its loss by less than this share of it (0.02); 0: never."},
     {"content-weight", 0, REAL(0, MAX_WEIGHT), AT(painting.content_weight), .value = "WEIGHT",
      .help = "How much the result keeps to the photo."},
     {"style-weight", 0, REAL(0, MAX_WEIGHT), AT(painting.style_weight), .value = "WEIGHT",

@@ -214,33 +214,34 @@ static int evaluate_style(imp_criterion *criterion, int index, int picture, doub
 
 /* Content loss mean((s F - s C)^2) of one tap of a picture, s the feature scale, and the factor of F - C in its
    gradient. */
-static void evaluate_content(imp_criterion *criterion, int index, int picture, double *content) {
+static void evaluate_content(imp_criterion *criterion, int index, int picture, double lead, double *content) {
     loss_tap *tap = &criterion->losses[index];
     double values, scale = criterion->network->preprocessing->feature_scale;
     double sum = imp_strips_map_loss(criterion->strips, index, picture, &values);
     double factor = tap->content_weight * scale * scale / values;
     *content += factor * sum;
     criterion->gradients[index * criterion->batch + picture].map_weight =
-        (float)(2 * criterion->settings->content_weight * factor);
+        (float)(2 * lead * criterion->settings->content_weight * factor);
 }
 
 /* Losses of a picture and their gradients by tap, after the forward pass. */
-static int evaluate_taps(imp_criterion *criterion, int picture, imp_losses *losses) {
+static int evaluate_taps(imp_criterion *criterion, int picture, double lead, imp_losses *losses) {
     int status = IMP_OK;
     for (int i = 0; i < criterion->tap_count && !status; i++) {
-        if (criterion->losses[i].has_content) evaluate_content(criterion, i, picture, &losses->content);
+        if (criterion->losses[i].has_content) evaluate_content(criterion, i, picture, lead, &losses->content);
         if (criterion->losses[i].has_style) status = evaluate_style(criterion, i, picture, &losses->style);
     }
     return status;
 }
 
-int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, imp_losses *losses, float *gradient) {
+int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, double lead, imp_losses *losses,
+                           float *gradient) {
     const imp_settings *settings = criterion->settings;
     size_t floats = 3 * (size_t)criterion->width * (size_t)criterion->height;
     int status = imp_strips_forward(criterion->strips, planes);
     for (int i = 0; i < criterion->batch && !status; i++) {
         losses[i] = (imp_losses){0};
-        status = evaluate_taps(criterion, i, &losses[i]);
+        status = evaluate_taps(criterion, i, lead, &losses[i]);
     }
     if (!status) status = imp_strips_backward(criterion->strips, criterion->gradients, planes, gradient);
     for (int i = 0; i < criterion->batch && !status; i++) {
@@ -250,6 +251,7 @@ int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, imp_lo
                                    settings->variation_weight, &losses[i].variation, gradient + at);
         losses[i].total = settings->content_weight * losses[i].content + settings->style_weight * losses[i].style +
                           settings->variation_weight * losses[i].variation;
+        losses[i].objective = losses[i].total + (lead - 1) * settings->content_weight * losses[i].content;
     }
     return status;
 }

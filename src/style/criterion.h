@@ -12,6 +12,7 @@ typedef struct imp_criterion imp_criterion;
 typedef struct imp_losses {
     double total, content, style; /* content and style before their weights */
     double variation;
+    double objective; /* what the gradient is of: total, with the content's lead */
 } imp_losses;
 
 /* For batch pictures of width x height. settings and network outlive the criterion. */
@@ -39,8 +40,10 @@ int imp_criterion_finish_styles(imp_criterion *criterion);
    failed. memory: that the criterion may take from now on; 0: no limit. */
 int imp_criterion_set_content(imp_criterion *criterion, const float *content, uint64_t memory);
 
-/* Losses [batch] at planes [batch, 3, height, width]; gradient of each picture's total by its planes, written. */
-int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, imp_losses *losses, float *gradient);
+/* Losses [batch] at planes [batch, 3, height, width]; gradient of each picture's objective by its planes, written: of
+   the total, with the content's part times lead. */
+int imp_criterion_evaluate(imp_criterion *criterion, const float *planes, double lead, imp_losses *losses,
+                           float *gradient);
 
 int imp_criterion_profile(const imp_criterion *criterion, int index, imp_node_profile *profile);
 

@@ -6,8 +6,10 @@
 
 #include "base/memory.h"
 #include "optim/optim.h"
+#include "style/octaves.h"
 
 #define ADAM_EPSILON 1e-8 /* PyTorch's default */
+#define LATER_STEP 0.2    /* of L-BFGS's first step: from the second scale on, the picture is half painted already */
 
 struct imp_descent {
     imp_context *context;
@@ -16,7 +18,8 @@ struct imp_descent {
     size_t count; /* floats of a picture */
     imp_adam *adam;
     imp_lbfgs *lbfgs;
-    float *good; /* Adam: the last point with a finite loss; L-BFGS: the best */
+    imp_octaves *octaves; /* of L-BFGS, where the preset wants it */
+    float *good;          /* Adam: the last point with a finite loss; L-BFGS: the best */
     double good_loss;
     float *average; /* NULL: the preset wants none */
     int64_t steps;
@@ -38,16 +41,29 @@ static int carry_moments(imp_descent *descent, const imp_descent *previous) {
     return status;
 }
 
-static int create_optimizer(imp_descent *descent, int history, const imp_descent *previous) {
+static int create_lbfgs(imp_descent *descent, int scale) {
     const imp_settings *settings = descent->settings;
     const imp_preset *preset = settings->preset;
-    if (settings->optimizer != IMP_OPTIMIZER_ADAM) {
-        imp_lbfgs_options options = {.history = history,
-                                     .line_search = settings->optimizer == IMP_OPTIMIZER_LBFGS_LINE_SEARCH,
-                                     .learning_rate = settings->learning_rate,
-                                     .first_step = preset->first_step};
-        return imp_lbfgs_create(descent->context, descent->count, &options, &descent->lbfgs);
+    int first = 1;
+    for (int i = 0; i < scale; i++) first = first && settings->scales[i].iterations == 0;
+    imp_lbfgs_options options = {.history = settings->scales[scale].history,
+                                 .line_search = settings->optimizer == IMP_OPTIMIZER_LBFGS_LINE_SEARCH,
+                                 .learning_rate = settings->learning_rate,
+                                 .first_step = preset->first_step * (first ? 1 : LATER_STEP)};
+    if (preset->octave_growth > 0) {
+        int status = imp_octaves_create(descent->context, imp_canvas_height(&descent->canvas),
+                                        imp_canvas_width(&descent->canvas), preset->octave_growth, &descent->octaves);
+        if (status) return status;
+        options.precondition = imp_octaves_apply;
+        options.user = descent->octaves;
     }
+    return imp_lbfgs_create(descent->context, descent->count, &options, &descent->lbfgs);
+}
+
+static int create_optimizer(imp_descent *descent, int scale, const imp_descent *previous) {
+    const imp_settings *settings = descent->settings;
+    const imp_preset *preset = settings->preset;
+    if (settings->optimizer != IMP_OPTIMIZER_ADAM) return create_lbfgs(descent, scale);
     /* A preset for L-BFGS has no betas: Adam's usual ones. */
     int status = imp_adam_create(descent->context, descent->count, preset->beta1 > 0 ? preset->beta1 : 0.9,
                                  preset->beta2 > 0 ? preset->beta2 : 0.999, ADAM_EPSILON, &descent->adam);
@@ -59,8 +75,9 @@ static int averages(const imp_settings *settings) {
     return settings->preset->averaging > 0 && settings->optimizer == IMP_OPTIMIZER_ADAM;
 }
 
-int imp_descent_create(imp_context *context, const imp_settings *settings, const imp_canvas *canvas, int history,
-                       const imp_descent *previous, imp_descent **out) {
+int imp_descent_create(imp_context *context, const imp_settings *settings, int scale, const imp_descent *previous,
+                       imp_descent **out) {
+    const imp_canvas *canvas = &settings->scales[scale].canvas;
     *out = NULL;
     imp_descent *descent = imp_allocate_zero(context, 1, sizeof *descent);
     if (!descent) return IMP_ERR_MEMORY;
@@ -72,7 +89,7 @@ int imp_descent_create(imp_context *context, const imp_settings *settings, const
     descent->good = imp_allocate_zero(context, descent->count, sizeof(float));
     if (averages(settings)) descent->average = imp_allocate_zero(context, descent->count, sizeof(float));
     int status = descent->good && (descent->average || !averages(settings)) ? IMP_OK : IMP_ERR_MEMORY;
-    if (!status) status = create_optimizer(descent, history, previous);
+    if (!status) status = create_optimizer(descent, scale, previous);
     if (status) {
         imp_descent_free(descent);
         return status;
@@ -83,8 +100,12 @@ int imp_descent_create(imp_context *context, const imp_settings *settings, const
 
 uint64_t imp_descent_measure(const imp_settings *settings, const imp_canvas *canvas, int history) {
     int arrays = 1 + averages(settings); /* good, average */
-    arrays += settings->optimizer == IMP_OPTIMIZER_ADAM ? 2 : 2 * history + 3;
-    return (uint64_t)arrays * imp_canvas_floats(canvas) * sizeof(float);
+    int adam = settings->optimizer == IMP_OPTIMIZER_ADAM;
+    arrays += adam ? 2 : 2 * history + 3;
+    uint64_t octaves = adam || settings->preset->octave_growth == 0
+                           ? 0
+                           : imp_octaves_measure(imp_canvas_height(canvas), imp_canvas_width(canvas));
+    return (uint64_t)arrays * imp_canvas_floats(canvas) * sizeof(float) + octaves;
 }
 
 static void project(float *planes, size_t count) {
@@ -128,6 +149,7 @@ void imp_descent_free(imp_descent *descent) {
     if (!descent) return;
     imp_adam_free(descent->adam);
     imp_lbfgs_free(descent->lbfgs);
+    imp_octaves_free(descent->octaves);
     imp_release(descent->context, descent->good);
     imp_release(descent->context, descent->average);
     imp_release(descent->context, descent);

@@ -7,10 +7,10 @@
 
 typedef struct imp_descent imp_descent;
 
-/* For planes of that canvas, its margin included. history: pairs of L-BFGS. previous: the coarser scale's descent, whose
-   Adam moments are carried over resized; NULL on the first scale. settings outlive it. */
-int imp_descent_create(imp_context *context, const imp_settings *settings, const imp_canvas *canvas, int history,
-                       const imp_descent *previous, imp_descent **descent);
+/* For planes of that scale's canvas, its margin included. previous: the coarser scale's descent, whose Adam moments are
+   carried over resized; NULL on the first scale. settings outlive it. */
+int imp_descent_create(imp_context *context, const imp_settings *settings, int scale, const imp_descent *previous,
+                       imp_descent **descent);
 
 /* Bytes that create takes for that size. */
 uint64_t imp_descent_measure(const imp_settings *settings, const imp_canvas *canvas, int history);

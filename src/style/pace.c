@@ -44,7 +44,7 @@ static int time_evaluation(imp_criterion *criterion, float *planes, float *gradi
     *seconds = INFINITY;
     for (int i = 0; i < PROBES && !status; i++) {
         double begin = imp_seconds();
-        status = imp_criterion_evaluate(criterion, planes, losses, gradient);
+        status = imp_criterion_evaluate(criterion, planes, 1, losses, gradient);
         *seconds = fmin(*seconds, imp_seconds() - begin);
     }
     return status;

@@ -288,7 +288,7 @@ static int set_content(imp_painting *painting) {
 /* The descents of the current scale, and its criterion but for the content. */
 static int create_scale(imp_painting *painting) {
     imp_budget_tell(painting->context, &painting->settings, current(painting));
-    int status = imp_pictures_prepare(&painting->pictures, current(painting)->history);
+    int status = imp_pictures_prepare(&painting->pictures, painting->scale);
     if (!status) status = create_criterion(painting);
     if (status) release_criterion(painting); /* half a criterion must not pass for one in the next call */
     return status;
@@ -402,9 +402,9 @@ static int check_can_evaluate(const imp_painting *painting) {
     return IMP_OK;
 }
 
-static int evaluate(imp_painting *painting) {
+static int evaluate(imp_painting *painting, double lead) {
     imp_pictures *pictures = &painting->pictures;
-    return imp_criterion_evaluate(painting->criterion, pictures->planes, pictures->losses, pictures->gradient);
+    return imp_criterion_evaluate(painting->criterion, pictures->planes, lead, pictures->losses, pictures->gradient);
 }
 
 int imp_paint_losses(imp_painting *painting, float *gradient) {
@@ -412,7 +412,7 @@ int imp_paint_losses(imp_painting *painting, float *gradient) {
     imp_canvas bare = imp_canvas_bare(canvas_of(painting));
     int status = check_can_evaluate(painting);
     if (!status) status = prepare_scale(painting);
-    if (!status) status = evaluate(painting);
+    if (!status) status = evaluate(painting, 1);
     for (int i = 0; i < pictures->count && gradient && !status; i++)
         status = imp_canvas_transfer(
             painting->context, pictures->gradient + (size_t)i * imp_canvas_floats(canvas_of(painting)),
@@ -420,18 +420,29 @@ int imp_paint_losses(imp_painting *painting, float *gradient) {
     return status;
 }
 
+/* How much more than its weight the content counts now. */
+static double content_lead(const imp_painting *painting) {
+    const imp_settings *settings = &painting->settings;
+    double share = settings->count_iterations ? (double)painting->scale_iteration / current(painting)->iterations : 0;
+    if (settings->time_limit > 0) share = fmax(share, (imp_seconds() - painting->started) / time_limit(painting));
+    return imp_course_lead(settings->preset, share);
+}
+
 /* After an evaluation: one step of each picture's optimiser, and whether the scale or the whole is over. */
-static int step_pictures(imp_painting *painting) {
-    int status = IMP_OK;
+static int step_pictures(imp_painting *painting, double lead) {
+    int status = IMP_OK, settled = 1;
     for (int i = 0; i < painting->pictures.count; i++) {
-        if (painting->pictures.each[i].failed) continue;
-        status = imp_pictures_step(&painting->pictures, i);
+        const imp_picture *picture = &painting->pictures.each[i];
+        if (picture->failed || picture->settled) continue;
+        /* While the content leads, the loss is not yet what is made small. */
+        status = imp_pictures_step(&painting->pictures, i, lead <= 1);
         if (status && status != IMP_ERR_NUMERIC) return status;
+        settled = settled && (picture->failed || picture->settled);
     }
     if (!any_alive(painting)) return fail_numeric(painting);
     painting->iteration++;
     painting->scale_iteration++;
-    painting->scale_over = scale_is_over(painting);
+    painting->scale_over = settled || scale_is_over(painting);
     painting->finished = painting->scale_over && is_last_scale(painting);
     return IMP_OK;
 }
@@ -444,8 +455,9 @@ int imp_paint_step(imp_painting *painting) {
     if (painting->started <= 0) painting->started = imp_seconds();
     if (painting->scale_over) status = advance_scale(painting);
     if (!status) status = prepare_scale(painting);
-    if (!status) status = evaluate(painting);
-    return status ? status : step_pictures(painting);
+    double lead = content_lead(painting);
+    if (!status) status = evaluate(painting, lead);
+    return status ? status : step_pictures(painting, lead);
 }
 
 int imp_paint_image(imp_painting *painting, int index, imp_depth depth, imp_image *out) {

@@ -92,7 +92,7 @@ int imp_pictures_add(imp_pictures *pictures, const imp_image *photo, const imp_i
 
 /* ---- Scales ------------------------------------------------------------------------------------------------------ */
 
-int imp_pictures_prepare(imp_pictures *pictures, int history) {
+int imp_pictures_prepare(imp_pictures *pictures, int scale) {
     int status = IMP_OK;
     for (int i = 0; i < pictures->count && !status; i++) {
         imp_picture *picture = &pictures->each[i];
@@ -101,8 +101,9 @@ int imp_pictures_prepare(imp_pictures *pictures, int history) {
             imp_descent_free(picture->descent);
             picture->descent = NULL;
         }
-        status = imp_descent_create(pictures->context, pictures->settings, &pictures->canvas, history, picture->descent,
-                                    &descent);
+        picture->course = (imp_course){0};
+        picture->settled = 0;
+        status = imp_descent_create(pictures->context, pictures->settings, scale, picture->descent, &descent);
         if (status) break;
         imp_descent_free(picture->descent);
         picture->descent = descent;
@@ -166,18 +167,21 @@ static int all_finite(const float *planes, size_t count) {
     return 1;
 }
 
-int imp_pictures_step(imp_pictures *pictures, int index) {
+int imp_pictures_step(imp_pictures *pictures, int index, int judge) {
     imp_picture *picture = &pictures->each[index];
     size_t floats = imp_canvas_floats(&pictures->canvas);
     float *planes = planes_of(pictures->planes, &pictures->canvas, index);
     const float *gradient = planes_of(pictures->gradient, &pictures->canvas, index);
-    double loss = pictures->losses[index].total;
+    double loss = pictures->losses[index].objective;
     int status = IMP_ERR_NUMERIC;
     picture->bad_steps = isfinite(loss) ? 0 : picture->bad_steps + 1;
     if (picture->bad_steps <= MAX_BAD_STEPS)
         status = imp_descent_step(picture->descent, picture->steps, planes, loss, gradient);
     if (!status && !all_finite(planes, floats)) status = IMP_ERR_NUMERIC;
     if (!status) picture->steps++;
+    if (!status && judge)
+        picture->settled =
+            imp_course_note(&picture->course, pictures->settings->least_gain, pictures->losses[index].total);
     if (status != IMP_ERR_NUMERIC) return status;
     picture->failed = 1;
     if (imp_descent_last_good(picture->descent))

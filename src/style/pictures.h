@@ -3,6 +3,7 @@
 #ifndef IMP_STYLE_PICTURES_H
 #define IMP_STYLE_PICTURES_H
 
+#include "style/course.h"
 #include "style/criterion.h"
 #include "style/descent.h"
 
@@ -11,6 +12,8 @@ typedef struct imp_picture {
     int bad_steps;        /* losses in a row that were not finite */
     int steps;            /* done so far, over all scales */
     int failed;           /* too many bad ones in a row: it stays at the last good picture */
+    imp_course course;    /* of this scale */
+    int settled;          /* going on no longer pays at this scale: it waits for the others */
 } imp_picture;
 
 typedef struct imp_pictures {
@@ -33,9 +36,8 @@ imp_canvas imp_pictures_final(const imp_pictures *pictures);
    say. After a failure all is as before. */
 int imp_pictures_add(imp_pictures *pictures, const imp_image *photo, const imp_image *start);
 
-/* Makes descents for the canvas at work; history: pairs of L-BFGS. Once a scale, or again after a failure
-   of it or of what followed. */
-int imp_pictures_prepare(imp_pictures *pictures, int history);
+/* Makes descents for the scale at work. Once a scale, or again after a failure of it or of what followed. */
+int imp_pictures_prepare(imp_pictures *pictures, int scale);
 
 /* Makes the gradient, unless it is there. */
 int imp_pictures_make_gradient(imp_pictures *pictures);
@@ -46,9 +48,9 @@ int imp_pictures_content(const imp_pictures *pictures, float **content);
 /* Brings all to the canvas of the next scale. */
 int imp_pictures_enlarge(imp_pictures *pictures, const imp_canvas *canvas);
 
-/* A step of a picture's optimiser, by its loss and gradient. IMP_ERR_NUMERIC, without words: it has failed, and is back
+/* A step of a picture's optimiser, by its loss and gradient. judge: 1 to see whether it pays to go on. IMP_ERR_NUMERIC, without words: it has failed, and is back
    at its last good point. */
-int imp_pictures_step(imp_pictures *pictures, int index);
+int imp_pictures_step(imp_pictures *pictures, int index, int judge);
 
 /* The picture as it stands, at the final size. iterations: done at this scale. */
 int imp_pictures_image(const imp_pictures *pictures, int index, int iterations, imp_depth depth, imp_image *out);

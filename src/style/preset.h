@@ -21,13 +21,18 @@ typedef struct imp_preset {
     double beta1, beta2;
     int learning_rate_step; /* iterations after which the rate is multiplied by learning_rate_decay; 0: never */
     double learning_rate_decay;
-    int history;       /* pairs of L-BFGS */
-    double first_step; /* of L-BFGS, in pixel values; 0: PyTorch's rule, which depends on the loss's scale */
-    int project;       /* 1: pixels are put back into 0..255 after every step */
-    double averaging;  /* decay of the exponential average of iterates that is the result; 0: the last iterate */
+    int history;          /* pairs of L-BFGS */
+    double first_step;    /* of L-BFGS, in pixel values; 0: PyTorch's rule, which depends on the loss's scale */
+    double octave_growth; /* of L-BFGS: style/octaves.h; 0: all octaves alike */
+    int project;          /* 1: pixels are put back into 0..255 after every step */
+    double averaging;     /* decay of the exponential average of iterates that is the result; 0: the last iterate */
 
     const char *content_layers, *style_layers, *style_loss;
     double content_weight, style_weight, variation_weight;
+    /* The content weight begins at content_lead times itself and comes down to itself in lead_share of the iterations of
+       each scale: a content loss once high comes down slowly. 0: no lead. */
+    double content_lead, lead_share;
+    double least_gain;    /* a scale ends when ten iterations gain less than this share of the loss; 0: never */
     int normalize_layers; /* 1: layer weights are divided by their sum */
 
     const char *precision; /* of feature maps: "f32", "bf16", "auto" */

@@ -23,7 +23,8 @@ void imp_painting_options_default(imp_painting_options *options) {
                                       .content_weight = IMP_PRESET_VALUE,
                                       .style_weight = IMP_PRESET_VALUE,
                                       .variation_weight = IMP_PRESET_VALUE,
-                                      .learning_rate = IMP_PRESET_VALUE};
+                                      .learning_rate = IMP_PRESET_VALUE,
+                                      .least_gain = IMP_PRESET_VALUE};
 }
 
 /* Value of an option that may be left to the preset; what: its name in messages. */
@@ -241,6 +242,7 @@ static void list_scales(imp_settings *settings, int width, int height, double gr
         settings->scales[i].canvas = (imp_canvas){(int)fmax(least, round(width * factor)),
                                                   (int)fmax(least, round(height * factor)), settings->preset->margin};
         settings->scales[i].iterations = planned_iterations(settings->preset, i);
+        settings->scales[i].history = settings->preset->history;
     }
 }
 
@@ -330,6 +332,11 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
     settings->enlarge = options->enlarge;
     settings->keep_colors = options->keep_colors;
     settings->time_limit = options->time_limit;
+    /* Who asks for so many iterations or so much time shall have them. */
+    int open_end = options->iterations < 0 && options->time_limit == 0;
+    status = resolve_number(context, options->least_gain, open_end ? settings->preset->least_gain : 0, 1, "least gain",
+                            &settings->least_gain);
+    if (status) return status;
     settings->count_iterations = options->iterations >= 0 || options->time_limit == 0;
     settings->seed = options->seed;
     return IMP_OK;

@@ -20,7 +20,7 @@ typedef struct imp_loss_layer {
 typedef struct imp_scale {
     imp_canvas canvas;
     int iterations;
-    /* Of style/budget.h: pairs of L-BFGS; bytes for the criterion, and while a style is added to it, that style's planes
+    /* Of style/budget.h: pairs of L-BFGS, the preset's until then; bytes for the criterion, and while a style is added to it, that style's planes
        included, 0 without a limit; windows in which the network is run; floating-point operations of an evaluation, and
        of the passes over photos and styles before the first. */
     int history;
@@ -47,6 +47,7 @@ typedef struct imp_settings {
     double style_scale;       /* the style's longer side over the picture's, at every scale */
     imp_keep_colors keep_colors;
     double time_limit;
+    double least_gain; /* share of the loss that ten iterations must gain for a scale to go on; 0: it always goes on */
     int count_iterations; /* 0: the time limit alone ends a scale */
     uint64_t seed;
 } imp_settings;

@@ -90,7 +90,7 @@ def test_a_loss_that_is_infinite_from_the_start(folder, large_model):
             large_model, folder=folder, mentions="finite")
 
 
-@pytest.mark.parametrize("preset", ["default", "classic", "crowsonkb"])
+@pytest.mark.parametrize("preset", ["default", "classic", "fast", "crowsonkb"])
 def test_any_number_of_threads_gives_the_same_bytes(folder, preset):
     write_png(folder / "odd.png", 45, 37)
     pictures = []

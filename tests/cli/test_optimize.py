@@ -88,7 +88,7 @@ def test_quality(folder, quality):
 # ---- options -----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("options", [
-    *[["--preset", name] for name in ["default", "classic", "crowsonkb"]],
+    *[["--preset", name] for name in ["default", "classic", "fast", "crowsonkb"]],
     *[["--optimizer", name] for name in ["adam", "lbfgs", "lbfgs-linesearch"]],
     *[["--pooling", name] for name in ["max", "average"]],
     *[["--padding", name] for name in ["zero", "replicate"]],

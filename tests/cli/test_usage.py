@@ -83,7 +83,7 @@ def test_completion(words, expected):
     (["optimize", "photo.png", "--frobnicate"], "help optimize"),
     (["optimize", "photo.png", "-Z"], "-Z"),
     (["optimize", "photo.png", "--preset", "clasic"], "'classic'"),
-    (["optimize", "photo.png", "--preset", "frobnicate"], "default, classic, crowsonkb"),
+    (["optimize", "photo.png", "--preset", "frobnicate"], "default, classic, fast, crowsonkb"),
     (["optimize", "photo.png", "--style-loss", "gramm"], "'gram'"),
     (["optimize", "photo.png", "--optimizer", "sgd"], "adam"),
     (["optimize", "photo.png", "--pooling", "mean"], "average"),

@@ -190,7 +190,7 @@ static void step_zero(void **state) {
     float *gradient = malloc(VALUES * sizeof *gradient);
     imp_losses losses;
     imp_criterion *criterion = create_criterion(&fix.settings);
-    require(imp_criterion_evaluate(criterion, fix.content, &losses, gradient));
+    require(imp_criterion_evaluate(criterion, fix.content, 1, &losses, gradient));
     double sum = 0, square = 0, rms = number(step, "grad_rms");
     json_object_foreach(style, name, value) sum += json_number_value(value);
     near("total loss", losses.total, number(step, "total"), LOSS_TOLERANCE * number(step, "total"));
@@ -217,7 +217,7 @@ static void style_losses_by_layer(void **state) {
         one.style[0] = one.style[i];
         one.style_count = 1;
         imp_criterion *criterion = create_criterion(&one);
-        require(imp_criterion_evaluate(criterion, fix.content, &losses, gradient));
+        require(imp_criterion_evaluate(criterion, fix.content, 1, &losses, gradient));
         char name[8];
         snprintf(name, sizeof name, "%d_1", i + 1);
         near(name, losses.style, number(style, name), LOSS_TOLERANCE * number(style, name));
@@ -232,11 +232,10 @@ static void descend(const imp_settings *settings, double *losses, int count) {
     imp_criterion *criterion = create_criterion(settings);
     imp_descent *descent;
     memcpy(planes, fix.content, VALUES * sizeof *planes);
-    require(imp_descent_create(fix.context, settings, &settings->scales[0].canvas, settings->preset->history, NULL,
-                               &descent));
+    require(imp_descent_create(fix.context, settings, 0, NULL, &descent));
     for (int i = 0; i < count; i++) {
         imp_losses at;
-        require(imp_criterion_evaluate(criterion, planes, &at, gradient));
+        require(imp_criterion_evaluate(criterion, planes, 1, &at, gradient));
         losses[i] = at.total;
         require(imp_descent_step(descent, i, planes, at.total, gradient));
     }
@@ -306,8 +305,8 @@ static void half_precision(void **state) {
     assert_true(error < HALF_FEATURE_ERROR);
 
     imp_criterion *criterion = create_criterion(&fix.settings), *half_criterion = create_criterion(&half);
-    require(imp_criterion_evaluate(criterion, fix.content, &at_exact, exact));
-    require(imp_criterion_evaluate(half_criterion, fix.content, &at, gradient));
+    require(imp_criterion_evaluate(criterion, fix.content, 1, &at_exact, exact));
+    require(imp_criterion_evaluate(half_criterion, fix.content, 1, &at, gradient));
     for (int i = 0; i < VALUES; i++) {
         dot += (double)exact[i] * gradient[i];
         square += (double)gradient[i] * gradient[i];

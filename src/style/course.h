@@ -1,0 +1,23 @@
+/* The course of a scale: how much the content counts as it goes on, and when going on no longer pays. */
+#ifndef IMP_STYLE_COURSE_H
+#define IMP_STYLE_COURSE_H
+
+#include "style/settings.h"
+
+#define IMP_COURSE_WINDOW                                                                                              \
+    10 /* iterations over which the gain is taken: L-BFGS and Adam rise for some before they fall */
+
+typedef struct imp_course {
+    double best[IMP_COURSE_WINDOW]; /* least loss so far, of the last iterations: a ring */
+    int noted;
+} imp_course;
+
+/* What the content weight is multiplied by when this share, 0 to 1, of a scale's iterations is done: from the preset's
+   lead down to 1 by equal factors. */
+double imp_course_lead(const imp_preset *preset, double share);
+
+/* Notes an iteration's loss, by the weights that the caller asked for; 1 when the last IMP_COURSE_WINDOW iterations have
+   lowered the least loss by less than least_gain of it. course begins as zeros. */
+int imp_course_note(imp_course *course, double least_gain, double loss);
+
+#endif
