@@ -68,15 +68,20 @@ int imp_painting_estimate_seconds(imp_painting *painting, double *seconds) {
     return imp_paint_estimate_seconds(painting, seconds);
 }
 
-int imp_painting_step(imp_painting *painting, imp_progress *progress) {
+/* Of a photo, into the caller's struct, whose size was checked; NULL: not asked for. */
+static int tell_progress(const imp_painting *painting, int photo, imp_progress *progress) {
     imp_progress ours;
+    if (!progress) return IMP_OK;
+    imp_paint_progress(painting, photo, &ours);
+    imp_struct_write(progress, &ours, sizeof ours);
+    return IMP_OK;
+}
+
+int imp_painting_step(imp_painting *painting, imp_progress *progress) {
     if (!painting) return IMP_ERR_ARGUMENT;
     int status = progress ? imp_struct_check(imp_paint_context(painting), progress, "progress") : IMP_OK;
     if (!status) status = imp_paint_step(painting);
-    if (status || !progress) return status;
-    imp_paint_progress(painting, 0, &ours);
-    imp_struct_write(progress, &ours, sizeof ours);
-    return IMP_OK;
+    return status ? status : tell_progress(painting, 0, progress);
 }
 
 static int check_index(const imp_painting *painting, int photo) {
@@ -86,25 +91,17 @@ static int check_index(const imp_painting *painting, int photo) {
 }
 
 int imp_painting_progress(const imp_painting *painting, int photo, imp_progress *progress) {
-    imp_progress ours;
     if (!painting) return IMP_ERR_ARGUMENT;
     int status = imp_struct_check(imp_paint_context(painting), progress, "progress");
     if (!status) status = check_index(painting, photo);
-    if (status) return status;
-    imp_paint_progress(painting, photo, &ours);
-    imp_struct_write(progress, &ours, sizeof ours);
-    return IMP_OK;
+    return status ? status : tell_progress(painting, photo, progress);
 }
 
 int imp_painting_losses(imp_painting *painting, imp_progress *losses, float *gradient) {
-    imp_progress ours;
     if (!painting) return IMP_ERR_ARGUMENT;
     int status = losses ? imp_struct_check(imp_paint_context(painting), losses, "losses") : IMP_OK;
     if (!status) status = imp_paint_losses(painting, gradient);
-    if (status || !losses) return status;
-    imp_paint_progress(painting, 0, &ours);
-    imp_struct_write(losses, &ours, sizeof ours);
-    return IMP_OK;
+    return status ? status : tell_progress(painting, 0, losses);
 }
 
 int imp_painting_image(imp_painting *painting, imp_depth depth, imp_image *out) {

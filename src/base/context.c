@@ -56,7 +56,7 @@ static void *default_allocate(void *user, size_t bytes) {
     size_t alignment = bytes < LARGE_BLOCK ? IMP_ALIGNMENT : PAGE;
     (void)user;
     if (bytes > SIZE_MAX - alignment) return NULL;
-    bytes = (bytes + alignment - 1) / alignment * alignment;
+    bytes = imp_round_up(bytes, alignment);
     void *memory = aligned_alloc(alignment, bytes);
 #ifdef MADV_HUGEPAGE
     /* Best effort: small pages do as well. */

@@ -32,17 +32,11 @@ static uint64_t bytes_of_transfer(const imp_canvas *from, const imp_canvas *to) 
     return (from->margin ? bytes_of(&bare_from) : 0) + (to->margin ? bytes_of(&bare_to) : 0);
 }
 
-static int is_last(const imp_settings *settings, int index) {
-    for (int i = index + 1; i < settings->scale_count; i++)
-        if (settings->scales[i].iterations > 0) return 0;
-    return 1;
-}
-
 static scale_bytes measure_scale(const imp_budget *budget, int index, int history) {
     const imp_settings *settings = budget->settings;
     const imp_canvas *canvas = &settings->scales[index].canvas;
     imp_canvas last = imp_canvas_bare(&settings->scales[settings->scale_count - 1].canvas);
-    int same = imp_canvas_is_same(canvas, &last), stays = !is_last(settings, index);
+    int same = imp_canvas_is_same(canvas, &last), stays = !imp_settings_is_last(settings, index);
     uint64_t count = (uint64_t)budget->photos, photo = bytes_of(&last), photos = count * photo, styles = 0;
     uint64_t pictures = count * bytes_of(canvas);
     for (int i = 0; i < budget->style_count; i++) styles += bytes_of(&budget->styles[i]);

@@ -254,10 +254,7 @@ static void release_criterion(imp_painting *painting) {
 
 /* Whether no later scale has iterations. */
 static int is_last_scale(const imp_painting *painting) {
-    const imp_settings *settings = &painting->settings;
-    for (int i = painting->scale + 1; i < settings->scale_count; i++)
-        if (settings->scales[i].iterations > 0) return 0;
-    return 1;
+    return imp_settings_is_last(&painting->settings, painting->scale);
 }
 
 /* With its styles; of the last scale their pictures are not kept. */

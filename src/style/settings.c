@@ -342,6 +342,12 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
     return IMP_OK;
 }
 
+int imp_settings_is_last(const imp_settings *settings, int scale) {
+    for (int i = scale + 1; i < settings->scale_count; i++)
+        if (settings->scales[i].iterations > 0) return 0;
+    return 1;
+}
+
 int imp_settings_iterations(const imp_settings *settings) {
     int iterations = 0;
     for (int i = 0; i < settings->scale_count; i++) iterations += settings->scales[i].iterations;

@@ -67,6 +67,9 @@ int imp_settings_least_side(const imp_settings *settings, const imp_network *net
 imp_canvas imp_settings_style_canvas(const imp_settings *settings, const imp_network *network, const imp_canvas *whole,
                                      const imp_canvas *beside);
 
+/* Whether no scale after that one has iterations. */
+int imp_settings_is_last(const imp_settings *settings, int scale);
+
 /* Iterations over all scales. */
 int imp_settings_iterations(const imp_settings *settings);
 
