@@ -41,7 +41,8 @@ static inline int imp_blocks(int channels) {
 }
 
 /* out[o](y, x) = epilogue(bias[o] + sum over i, ky, kx of
-                           weights[o][i][ky][kx] * in[i](y * stride + ky - pad_y, x * stride + kx - pad_x))
+                           weights[o][i][ky][kx] *
+                           in[i](y * stride + ky * dilation - pad_y, x * stride + kx * dilation - pad_x))
    epilogue: add what is in out (accumulate), then ReLU (relu), then keep only where mask > 0 (mask: zero elsewhere). */
 typedef struct imp_convolution {
     imp_view in, out;
@@ -50,9 +51,14 @@ typedef struct imp_convolution {
     int plain_out, plain_in, turned;
     const float *bias;                                     /* imp_blocks(out.channels) * 16 floats, or NULL */
     int kernel_height, kernel_width, stride, pad_y, pad_x; /* the halo of in covers the padding */
+    int dilation;                                          /* 0 means 1; Winograd knows no other */
     int accumulate, relu;
     const imp_view *mask; /* of out's shape, or NULL */
 } imp_convolution;
+
+static inline int imp_dilation(const imp_convolution *job) {
+    return job->dilation > 1 ? job->dilation : 1;
+}
 
 /* Whether the tables convolve at a third of the work (narrow.inc): 3x3, to 3 channels at most. Reads more than the rows that
    it writes ask for, so the fewer calls the better, as ever. */
@@ -105,6 +111,35 @@ static inline int imp_winograd_tiles(int size, int outputs) {
 
 typedef enum imp_pool_kind { IMP_POOL_MAX, IMP_POOL_AVERAGE } imp_pool_kind;
 
+/* out[c] (=, or += with accumulate) x_factor[c] * x + y_factor[c] * y + addend[c], then the epilogue of a convolution. What
+   has no y goes without its term; a factor that is NULL is 1, an addend 0. out may be x or y. */
+typedef struct imp_blend {
+    const imp_view *x, *y, *out;               /* y, or x and y: NULL */
+    const float *x_factor, *y_factor, *addend; /* imp_blocks(channels) * 16 floats; past the last channel addend is 0 */
+    int accumulate, relu;
+    const imp_view *mask;
+} imp_blend;
+
+/* As PyTorch defines them, with x the input:
+       leaky ReLU     x where x > 0, else slope * x           hard sigmoid   relu6(x + 3) / 6
+       ReLU6          x between 0 and 6                       hard swish     x * relu6(x + 3) / 6
+       sigmoid        1 / (1 + exp(-x))                       tanh
+   At their corners the derivatives are those of the flat side, or of slope. */
+typedef enum imp_activation {
+    IMP_ACTIVATION_LEAKY_RELU,
+    IMP_ACTIVATION_RELU6,
+    IMP_ACTIVATION_HARD_SIGMOID,
+    IMP_ACTIVATION_HARD_SWISH,
+    IMP_ACTIVATION_SIGMOID,
+    IMP_ACTIVATION_TANH
+} imp_activation;
+
+/* Windows of pooling: out(y, x) is of the pixels of in from (y * stride - pad_y, x * stride - pad_x) on. Each window has a
+   pixel inside the picture; those outside do not count, whatever the halo holds. */
+typedef struct imp_windows {
+    int kernel_height, kernel_width, stride, pad_y, pad_x;
+} imp_windows;
+
 typedef struct imp_kernels {
     const char *name;    /* "avx512", "avx2", "sse2", "neon", "c" ... */
     imp_element element; /* of every view that it is given */
@@ -127,6 +162,15 @@ typedef struct imp_kernels {
     /* The same where each channel has a kernel of its own: in and out have the same channels. weights are those of
        imp_pack_depthwise, in f32 for every table. */
     void (*convolve_depthwise)(const imp_convolution *job, int block_begin, int block_end, int row_begin, int row_end);
+    /* The gradient of convolve by its weights, over some rows of out: job->in is what the forward read, job->out the gradient
+       by its output, which is only read; of the rest the kernel, stride, padding and dilation count. Written, as a sum over
+       rows [row_begin, row_end) of out, with 0 for channels past the last:
+           partial[o block - out_begin][i block - in_begin][ky][kx][16 of i][16 of o] */
+    void (*weight_gradient)(const imp_convolution *job, int out_begin, int out_end, int in_begin, int in_end,
+                            int row_begin, int row_end, float *partial);
+    /* The same for convolve_depthwise: partial[block][ky][kx][16], for blocks [block_begin, block_end) of all. */
+    void (*depthwise_weight_gradient)(const imp_convolution *job, int block_begin, int block_end, int row_begin,
+                                      int row_end, float *partial);
     /* As convolve, for 3x3 kernels of stride 1, with fewer multiplications; ends with NULL. */
     const imp_winograd *winograd[3];
 
@@ -150,6 +194,42 @@ typedef struct imp_kernels {
                            float *second, size_t stride);
     /* sum[c] of F_c over the rows, for the blocks; written. */
     void (*sums)(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end, float *sum);
+
+    /* sum[c] = sum over the rows of x - x_shift[c], and, unless y is NULL, product[c] = sum of (x - x_shift[c]) *
+       (y - y_shift[c]), for the blocks; written. A shift that is NULL is 0; past the last channel shifts are 0. y may be x.
+       Mean and variance: x and y the same, both shifted by a mean (of sums, or one nearby). Without a shift the variance
+       that is left of a sum of squares has the rounding of the squares' mean, about 1e-7 of it: a relative error of
+       1e-7 * (1 + mean^2 / variance). Backward of a norm: x the gradient, y the input, y_shift its means. */
+    void (*channel_products)(const imp_view *x, const imp_view *y, const float *x_shift, const float *y_shift,
+                             int block_begin, int block_end, int row_begin, int row_end, float *sum, float *product);
+    void (*blend)(const imp_blend *job, int block_begin, int block_end, int row_begin, int row_end);
+
+    /* out = the function of in; out and in may be the same. slope: of the leaky ReLU only. */
+    void (*activate)(imp_activation kind, float slope, const imp_view *in, const imp_view *out, int block_begin,
+                     int block_end, int row_begin, int row_end);
+    /* in_gradient (=, or += with accumulate) out_gradient times the derivative at in, then times (mask > 0) where mask is
+       given. in: what activate saw. in_gradient and out_gradient may be the same. */
+    void (*activate_backward)(imp_activation kind, float slope, const imp_view *in, const imp_view *out_gradient,
+                              const imp_view *in_gradient, int accumulate, const imp_view *mask, int block_begin,
+                              int block_end, int row_begin, int row_end);
+
+    /* Every pixel of in becomes factor x factor of out, whose rows are meant. */
+    void (*enlarge)(int factor, const imp_view *in, const imp_view *out, int block_begin, int block_end, int row_begin,
+                    int row_end);
+    /* Rows of in_gradient; accumulate and mask as above, here and in the next ones. */
+    void (*enlarge_backward)(int factor, const imp_view *out_gradient, const imp_view *in_gradient, int accumulate,
+                             const imp_view *mask, int block_begin, int block_end, int row_begin, int row_end);
+    /* Bilinear, between any sizes: pixel centres are at halves, what lies outside the outermost centres is as they are, and
+       a smaller picture takes the 2x2 pixels about its own (PyTorch's interpolate with align_corners and antialias False). */
+    void (*resize)(const imp_view *in, const imp_view *out, int block_begin, int block_end, int row_begin, int row_end);
+    void (*resize_backward)(const imp_view *out_gradient, const imp_view *in_gradient, int accumulate,
+                            const imp_view *mask, int block_begin, int block_end, int row_begin, int row_end);
+    /* The greatest of a window, and its gradient: to the first of the greatest, in row order. in: what max_pool saw. */
+    void (*max_pool)(const imp_windows *windows, const imp_view *in, const imp_view *out, int block_begin,
+                     int block_end, int row_begin, int row_end);
+    void (*max_pool_backward)(const imp_windows *windows, const imp_view *in, const imp_view *out_gradient,
+                              const imp_view *in_gradient, int accumulate, const imp_view *mask, int block_begin,
+                              int block_end, int row_begin, int row_end);
 
     /* Sum over the blocks and rows of (a - b)^2. The parts of a cut add up to the whole except for the
        last bits of a double. */
@@ -179,6 +259,14 @@ const imp_kernels *imp_kernels_get(unsigned cpu_features, imp_element element);
    channel. With transpose turned by 180 degrees: those of backward-data at stride 1. */
 void imp_pack_depthwise(const float *weights, int channels, int kernel_height, int kernel_width, int transpose,
                         float *packed);
+
+/* Adds a partial weight gradient, of these blocks, to gradient[out][in][kh][kw]; the channels that there are. */
+void imp_unpack_weight_gradient(const float *partial, int out_channels, int in_channels, int kernel_height,
+                                int kernel_width, int out_begin, int out_end, int in_begin, int in_end,
+                                float *gradient);
+/* Adds a partial depthwise one, [block][kh][kw][16] of all blocks, to gradient[channel][kh][kw]. */
+void imp_unpack_depthwise_gradient(const float *partial, int channels, int kernel_height, int kernel_width,
+                                   float *gradient);
 
 /* Points the job to the weights[out][in][3][3] that Winograd transforms; transpose as in pack_weights. */
 static inline void imp_plain_weights(imp_convolution *job, const float *weights, int in_channels, int transpose) {

@@ -96,3 +96,25 @@ void imp_pack_depthwise(const float *weights, int channels, int kernel_height, i
                                 : 0;
             }
 }
+
+void imp_unpack_weight_gradient(const float *partial, int out_channels, int in_channels, int kernel_height,
+                                int kernel_width, int out_begin, int out_end, int in_begin, int in_end,
+                                float *gradient) {
+    size_t taps = (size_t)(kernel_height * kernel_width);
+    for (int out_block = out_begin; out_block < out_end; out_block++)
+        for (int in_block = in_begin; in_block < in_end; in_block++)
+            for (size_t tap = 0; tap < taps; tap++, partial += IMP_BLOCK * IMP_BLOCK)
+                for (int i = 0; i < imp_block_channels(in_channels, in_block); i++)
+                    for (int o = 0; o < imp_block_channels(out_channels, out_block); o++) {
+                        size_t out = (size_t)(out_block * IMP_BLOCK + o), in = (size_t)(in_block * IMP_BLOCK + i);
+                        gradient[(out * (size_t)in_channels + in) * taps + tap] += partial[i * IMP_BLOCK + o];
+                    }
+}
+
+void imp_unpack_depthwise_gradient(const float *partial, int channels, int kernel_height, int kernel_width,
+                                   float *gradient) {
+    size_t taps = (size_t)(kernel_height * kernel_width);
+    for (size_t c = 0; c < (size_t)channels; c++)
+        for (size_t tap = 0; tap < taps; tap++)
+            *gradient++ += partial[(c / IMP_BLOCK * taps + tap) * IMP_BLOCK + c % IMP_BLOCK];
+}

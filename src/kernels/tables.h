@@ -2,6 +2,8 @@
 #ifndef IMP_KERNELS_TABLES_H
 #define IMP_KERNELS_TABLES_H
 
+#include <stdint.h>
+
 #include "kernels/kernels.h"
 
 /* Of f32 maps; of bf16 maps, multiplied in f32 (half) or in bf16. */
@@ -33,6 +35,42 @@ static inline int imp_block_channels(int channels, int block) {
 /* Elements from a view's first to channel 0 of a block's pixel; y and x may be inside the halo. */
 static inline ptrdiff_t imp_pixel_offset(const imp_view *view, int block, int y, int x) {
     return (ptrdiff_t)block * (ptrdiff_t)view->plane + (ptrdiff_t)y * (ptrdiff_t)view->row + (ptrdiff_t)x * IMP_BLOCK;
+}
+
+/* What bilinear resizing reads for a pixel along one direction: (1 - share) of the first and share of the second. */
+typedef struct imp_sample {
+    int first, second;
+    float share;
+} imp_sample;
+
+/* The centre of pixel i of `to` lies at (i + 1/2) * from / to - 1/2; here in steps of 1 / (2 to), exactly. */
+static inline imp_sample imp_sample_at(int i, int from, int to) {
+    int64_t place = (2 * (int64_t)i + 1) * from - to, unit = 2 * (int64_t)to;
+    if (place < 0) place = 0;
+    imp_sample sample = {.first = (int)(place / unit), .share = (float)(place % unit) / (float)unit};
+    sample.second = sample.first + 1 < from ? sample.first + 1 : sample.first;
+    return sample;
+}
+
+/* The first pixel of `to` that may read pixel i of `from`, and the one after the last: those within a pixel of it. */
+static inline int imp_samples_begin(int i, int from, int to) {
+    int64_t first = ((2 * (int64_t)i - 1) * to - from) / (2 * (int64_t)from);
+    return first < 0 || i == 0 ? 0 : (int)first;
+}
+static inline int imp_samples_end(int i, int from, int to) {
+    int64_t end = ((2 * (int64_t)i + 3) * to - from) / (2 * (int64_t)from) + 2;
+    return end > to || i + 1 >= from ? to : (int)end;
+}
+
+typedef struct imp_range {
+    int begin, end;
+} imp_range;
+
+/* The windows of `count` that a pixel is in, its place counted from where the first begins. */
+static inline imp_range imp_windows_of(int place, int kernel, int stride, int count) {
+    imp_range range = {place < kernel ? 0 : (place - kernel) / stride + 1, place / stride + 1};
+    if (range.end > count) range.end = count;
+    return range;
 }
 
 /* Statistics are summed in float over runs of at most this many pixels, and the runs then added: the error of
