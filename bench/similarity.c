@@ -38,8 +38,14 @@ static imp_plan *plan_of(const imp_model *model, const char *path, int side) {
     imp_image_release(context, &image);
     for (int i = 0; i < LAYERS; i++)
         taps[i] = (imp_tap){imp_network_find_tap(&model->network, layers[i]), IMP_TAP_STATISTICS};
-    imp_plan_options options = {1, height, width, taps, LAYERS, IMP_POOL_MAX, 1, IMP_PADDING_REPLICATE, IMP_ELEMENT_F32,
-                                0, 0};
+    imp_plan_options options = {.batch = 1,
+                                .height = height,
+                                .width = width,
+                                .taps = taps,
+                                .tap_count = LAYERS,
+                                .pooling = IMP_POOL_MAX,
+                                .average_scale = 1,
+                                .first_padding = IMP_PADDING_REPLICATE};
     require(imp_plan_create(context, &model->network, &options, &plan));
     require(imp_plan_forward(plan, planes));
     imp_release(context, planes);

@@ -21,12 +21,29 @@ typedef struct imp_layer_weights {
 typedef struct imp_map_convolution {
     imp_map in, out;
     imp_layer_weights weights;
-    int kernel, stride, pad;
+    int kernel, stride, pad, dilation, groups;
     int accumulate, relu;
     const imp_map *mask;
     int rows;       /* of the output, by which the way to convolve is chosen; 0: as many as it has */
     float *scratch; /* convolution_scratch floats */
 } imp_map_convolution;
+
+/* The gradient by a convolution's weights [out][in / groups][kernel][kernel] and bias [out], summed over the pictures; added
+   to what is there. NULL: not wanted. */
+typedef struct imp_map_weight_gradient {
+    const imp_map *in, *gradient; /* what forward reads, and the gradient by what it writes */
+    int kernel, stride, pad, dilation, groups;
+    float *weights, *bias;
+    float *scratch; /* weight_gradient_scratch floats */
+} imp_map_weight_gradient;
+
+/* As imp_blend, with a factor or addend for each channel of each picture, [batch, channels in whole blocks]. */
+typedef struct imp_map_blend {
+    const imp_map *x, *y, *out; /* y: NULL for none */
+    const float *x_factor, *y_factor, *addend;
+    int accumulate, relu;
+    const imp_map *mask;
+} imp_map_blend;
 
 typedef struct imp_map_pool {
     imp_pool_kind kind;
@@ -48,14 +65,27 @@ typedef struct imp_backend {
     int (*weights)(imp_context *context, const imp_network *network, int layer, int transpose,
                    const imp_map_convolution *job, imp_layer_weights *weights);
 
-    /* Pixels [batch, 3] of planes to the preprocessed map; its halo is zero or, with replicate, the nearest edge's
-       pixels. plane: floats from one plane to the next, which may have more rows than the map. */
+    /* Pixels [batch, 3] of planes to the preprocessed map, which has 3 channels or 3 times the square of a factor: then
+       channel c factor^2 + i factor + j of pixel (y, x) is channel c of (y factor + i, x factor + j), as PyTorch's
+       PixelUnshuffle has it. plane: floats from one plane to the next, which may have more rows than the map. */
     void (*load_pixels)(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels, size_t plane,
-                        const imp_map *map, int replicate);
-    /* The reverse for gradients (=, or += with accumulate); with replicate the halo's gradient is added to the edge that
-       it was copied from. */
+                        const imp_map *map);
+    /* The reverse for gradients (=, or += with accumulate). */
     void (*store_pixel_gradient)(imp_context *context, const imp_preprocessing *preprocessing, const imp_map *gradient,
-                                 int replicate, int accumulate, float *pixels, size_t plane);
+                                 int accumulate, float *pixels, size_t plane);
+    /* A map of such channels on the scale -1..1 to planes [batch, 3] on 0..255. */
+    void (*read_planes)(imp_context *context, const imp_map *map, float *planes);
+    /* The gradient by the map of one picture (=, or += with accumulate), then times (mask > 0), from that by its planes; planes
+       NULL: zeros. */
+    void (*add_planes)(imp_context *context, const float *planes, const imp_map *gradient, int accumulate,
+                       const imp_map *mask);
+
+    /* Fills the halo with copies of pixels inside. */
+    void (*fill_halo)(imp_context *context, const imp_map *map, imp_padding padding);
+    /* The gradient of so many pixels of halo is added to that of the pixels that they are copies of, times (mask > 0) where
+       mask is given; then all of the halo is zero. */
+    void (*fold_halo)(imp_context *context, const imp_map *gradient, int halo, imp_padding padding,
+                      const imp_map *mask);
 
     /* Before there is memory: floats of scratch (0: none), and how --verbose names the way. any_threads: no fewer than
        contexts of up to IMP_MANY_THREADS threads take, so that what depends on memory is the same for all of them. */
@@ -63,6 +93,10 @@ typedef struct imp_backend {
     const char *(*convolution_name)(const imp_context *context, const imp_map_convolution *job);
     void (*convolve)(imp_context *context, const imp_map_convolution *job);
     void (*pool)(imp_context *context, const imp_map_pool *job);
+    size_t (*weight_gradient_scratch)(const imp_map_weight_gradient *job); /* 0: overflow */
+    void (*weight_gradient)(imp_context *context, const imp_map_weight_gradient *job);
+    /* Pixel (y, x) of in to (y stride, x stride) of out, zeros elsewhere. */
+    void (*spread)(imp_context *context, const imp_map *in, int stride, const imp_map *out);
     /* out_gradient has the shape of job->out, in_gradient that of job->in. */
     void (*pool_backward)(imp_context *context, const imp_map_pool *job, const imp_map *out_gradient,
                           const imp_map *in_gradient, int accumulate, const imp_map *mask);
@@ -70,6 +104,33 @@ typedef struct imp_backend {
     void (*clear)(imp_context *context, const imp_map *map); /* zeros, in the halo too */
     /* out = in, or out += in with accumulate; then times (mask > 0). */
     void (*pass)(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask);
+
+    void (*blend)(imp_context *context, const imp_map_blend *job);
+    /* As the kernel of this name, of each picture: all [batch, channels in whole blocks]; y and product may be NULL. */
+    void (*channel_products)(imp_context *context, const imp_map *x, const imp_map *y, const float *x_shift,
+                             const float *y_shift, float *sum, float *product);
+    /* Every pixel of out (=, or += with accumulate) its channel's value [batch, channels in whole blocks] times scale, then
+       times (mask > 0). */
+    void (*fill_channels)(imp_context *context, float *values, float scale, const imp_map *out, int accumulate,
+                          const imp_map *mask);
+    /* Whole maps like the kernels of these names. */
+    void (*activate)(imp_context *context, imp_activation kind, float slope, const imp_map *in, const imp_map *out);
+    void (*activate_backward)(imp_context *context, imp_activation kind, float slope, const imp_map *in,
+                              const imp_map *out_gradient, const imp_map *in_gradient, int accumulate,
+                              const imp_map *mask);
+    void (*enlarge)(imp_context *context, int factor, const imp_map *in, const imp_map *out);
+    void (*enlarge_backward)(imp_context *context, int factor, const imp_map *out_gradient, const imp_map *in_gradient,
+                             int accumulate, const imp_map *mask);
+    void (*resize)(imp_context *context, const imp_map *in, const imp_map *out);
+    void (*resize_backward)(imp_context *context, const imp_map *out_gradient, const imp_map *in_gradient,
+                            int accumulate, const imp_map *mask);
+    void (*max_pool)(imp_context *context, const imp_windows *windows, const imp_map *in, const imp_map *out);
+    void (*max_pool_backward)(imp_context *context, const imp_windows *windows, const imp_map *in,
+                              const imp_map *out_gradient, const imp_map *in_gradient, int accumulate,
+                              const imp_map *mask);
+    /* Between channels and squares of pixels, whichever way the shapes say, out (=, or += with accumulate), then times
+       (mask > 0). */
+    void (*shuffle)(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask);
 
     /* Statistics of each picture: sum [batch, channels], second [batch, channels, channels]; scratch has
        statistics_scratch floats (0: overflow). */

@@ -52,9 +52,7 @@ void imp_cut_run(imp_context *context, const imp_cut *cut) {
     imp_parallel_dynamic(context, items, run_piece, &copy);
 }
 
-/* For work that costs the same everywhere: one block at a time, and an even number of rows so that no pooling
-   window is torn. */
-static void run_evenly(imp_context *context, const imp_map *map, imp_piece_work *work, void *job) {
+void imp_cpu_run_evenly(imp_context *context, const imp_map *map, imp_piece_work *work, void *job) {
     int rows = (int)(PIECE_FLOATS / 2 / map->view.row) * 2;
     imp_cut cut = {
         .work = work,
@@ -71,8 +69,7 @@ static void run_evenly(imp_context *context, const imp_map *map, imp_piece_work 
 
 /* ---- Halos ------------------------------------------------------------------------------------------------------- */
 
-/* Zeros the halo of the piece's blocks beside its rows, and above and below the map where the piece ends there. */
-static void zero_halo(const imp_map *map, const imp_piece *piece) {
+void imp_cpu_zero_halo(const imp_map *map, const imp_piece *piece) {
     const imp_view *view = &map->view;
     size_t pixel = IMP_BLOCK * imp_element_bytes(map->element), side = (size_t)map->halo * pixel;
     size_t band = (size_t)map->halo * view->row * imp_element_bytes(map->element);
@@ -156,6 +153,7 @@ void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_c
         .kernel_height = map->kernel,
         .kernel_width = map->kernel,
         .stride = map->stride,
+        .dilation = map->dilation,
         .pad_y = map->pad,
         .pad_x = map->pad,
         .accumulate = map->accumulate,
@@ -175,17 +173,19 @@ static void convolve_piece(void *user, const imp_piece *piece) {
     imp_view mask;
 
     imp_cpu_view_convolution(map, piece->picture, &convolution, &mask);
-    job->kernels->convolve(&convolution, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
-    if (!map->accumulate) zero_halo(&map->out, piece);
+    (imp_convolution_is_depthwise(map) ? job->kernels->convolve_depthwise : job->kernels->convolve)(
+        &convolution, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
+    if (!map->accumulate) imp_cpu_zero_halo(&map->out, piece);
 }
 
 static void zero_halo_piece(void *map, const imp_piece *piece) {
-    zero_halo(map, piece);
+    imp_cpu_zero_halo(map, piece);
 }
 
 static const char *convolution_name(const imp_context *context, const imp_map_convolution *map) {
     const imp_winograd *steps = imp_cpu_find_winograd(context, map);
 
+    if (imp_convolution_is_depthwise(map)) return "depthwise";
     return !steps ? "direct" : steps->outputs == 4 ? "winograd 4x4" : "winograd 6x6";
 }
 
@@ -222,7 +222,7 @@ void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
         return;
     }
     imp_cpu_winograd(context, map, steps);
-    if (!map->accumulate && out.halo > 0) run_evenly(context, &out, zero_halo_piece, &out);
+    if (!map->accumulate && out.halo > 0) imp_cpu_run_evenly(context, &out, zero_halo_piece, &out);
 }
 
 /* ---- Pooling ----------------------------------------------------------------------------------------------------- */
@@ -240,13 +240,13 @@ static void pool_piece(void *user, const imp_piece *piece) {
 
     job->kernels->pool(job->map->kind, job->map->average_scale, &in, &out, piece->block_begin, piece->block_end,
                        piece->row_begin, piece->row_end);
-    zero_halo(&job->map->out, piece);
+    imp_cpu_zero_halo(&job->map->out, piece);
 }
 
 static void pool(imp_context *context, const imp_map_pool *map) {
     pool_job job = {.kernels = imp_cpu_kernels(context, map->in.element), .map = map};
 
-    run_evenly(context, &map->out, pool_piece, &job);
+    imp_cpu_run_evenly(context, &map->out, pool_piece, &job);
 }
 
 static void pool_backward_piece(void *user, const imp_piece *piece) {
@@ -259,7 +259,7 @@ static void pool_backward_piece(void *user, const imp_piece *piece) {
     job->kernels->pool_backward(job->map->kind, job->map->average_scale, &in, &out_gradient, &in_gradient,
                                 job->accumulate, job->mask ? &mask : NULL, piece->block_begin, piece->block_end,
                                 piece->row_begin, piece->row_end);
-    if (!job->accumulate) zero_halo(job->in_gradient, piece);
+    if (!job->accumulate) imp_cpu_zero_halo(job->in_gradient, piece);
 }
 
 static void pool_backward(imp_context *context, const imp_map_pool *map, const imp_map *out_gradient,
@@ -273,7 +273,7 @@ static void pool_backward(imp_context *context, const imp_map_pool *map, const i
         .accumulate = accumulate,
     };
 
-    run_evenly(context, in_gradient, pool_backward_piece, &job);
+    imp_cpu_run_evenly(context, in_gradient, pool_backward_piece, &job);
 }
 
 /* ---- Elementwise ------------------------------------------------------------------------------------------------- */
@@ -291,20 +291,20 @@ static void pass_piece(void *user, const imp_piece *piece) {
     if (job->mask) mask = imp_map_view(job->mask, piece->picture);
     job->kernels->pass(&in, &out, job->accumulate, job->relu, job->mask ? &mask : NULL, piece->block_begin,
                        piece->block_end, piece->row_begin, piece->row_end);
-    if (!job->accumulate) zero_halo(job->out, piece);
+    if (!job->accumulate) imp_cpu_zero_halo(job->out, piece);
 }
 
 static void relu(imp_context *context, const imp_map *in, const imp_map *out) {
     pass_job job = {.kernels = imp_cpu_kernels(context, in->element), .in = in, .out = out, .relu = 1};
 
-    run_evenly(context, out, pass_piece, &job);
+    imp_cpu_run_evenly(context, out, pass_piece, &job);
 }
 
 static void pass(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask) {
     pass_job job = {
         .kernels = imp_cpu_kernels(context, in->element), .in = in, .out = out, .mask = mask, .accumulate = accumulate};
 
-    run_evenly(context, out, pass_piece, &job);
+    imp_cpu_run_evenly(context, out, pass_piece, &job);
 }
 
 static void clear_piece(void *user, const imp_piece *piece) {
@@ -316,9 +316,9 @@ static void clear_piece(void *user, const imp_piece *piece) {
 }
 
 static void clear(imp_context *context, const imp_map *map) {
-    imp_map whole = imp_map_extended(map);
+    imp_map whole = imp_map_extended(map, map->halo);
 
-    run_evenly(context, &whole, clear_piece, &whole);
+    imp_cpu_run_evenly(context, &whole, clear_piece, &whole);
 }
 
 typedef struct difference_job {
@@ -336,7 +336,7 @@ static void scaled_difference_piece(void *user, const imp_piece *piece) {
     if (job->mask) mask = imp_map_view(job->mask, piece->picture);
     job->kernels->scaled_difference(job->weight, &a, &b, &out, job->accumulate, job->mask ? &mask : NULL,
                                     piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
-    if (!job->accumulate) zero_halo(job->out, piece);
+    if (!job->accumulate) imp_cpu_zero_halo(job->out, piece);
 }
 
 static void scaled_difference(imp_context *context, float weight, const imp_map *a, const imp_map *b,
@@ -351,7 +351,7 @@ static void scaled_difference(imp_context *context, float weight, const imp_map 
         .accumulate = accumulate,
     };
 
-    run_evenly(context, out, scaled_difference_piece, &job);
+    imp_cpu_run_evenly(context, out, scaled_difference_piece, &job);
 }
 
 /* -------------------------------------------------------------------------------------------------------------- */
@@ -364,14 +364,33 @@ const imp_backend imp_backend_cpu = {
     .weights = get_weights,
     .load_pixels = imp_cpu_load_pixels,
     .store_pixel_gradient = imp_cpu_store_pixel_gradient,
+    .read_planes = imp_cpu_read_planes,
+    .add_planes = imp_cpu_add_planes,
+    .fill_halo = imp_cpu_fill_halo,
+    .fold_halo = imp_cpu_fold_halo,
     .convolution_scratch = imp_cpu_convolution_scratch,
     .convolution_name = convolution_name,
     .convolve = imp_cpu_convolve,
+    .weight_gradient_scratch = imp_cpu_weight_gradient_scratch,
+    .weight_gradient = imp_cpu_weight_gradient,
+    .spread = imp_cpu_spread,
     .pool = pool,
     .pool_backward = pool_backward,
     .relu = relu,
     .clear = clear,
     .pass = pass,
+    .blend = imp_cpu_blend,
+    .channel_products = imp_cpu_channel_products,
+    .fill_channels = imp_cpu_fill_channels,
+    .activate = imp_cpu_activate,
+    .activate_backward = imp_cpu_activate_backward,
+    .enlarge = imp_cpu_enlarge,
+    .enlarge_backward = imp_cpu_enlarge_backward,
+    .resize = imp_cpu_resize,
+    .resize_backward = imp_cpu_resize_backward,
+    .max_pool = imp_cpu_max_pool,
+    .max_pool_backward = imp_cpu_max_pool_backward,
+    .shuffle = imp_cpu_shuffle,
     .statistics_scratch = imp_cpu_statistics_scratch,
     .statistics = imp_cpu_statistics,
     .statistics_gradient_scratch = imp_cpu_statistics_gradient_scratch,

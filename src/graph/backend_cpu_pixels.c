@@ -1,7 +1,4 @@
 /* The ends of the CPU backend: pixels into the first map, gradients out to pixels, maps out as plain arrays. */
-#include <string.h>
-
-#include "base/half.h"
 #include "graph/backend_cpu.h"
 
 /* Rows that a thread takes at a time. */
@@ -9,11 +6,11 @@
 
 typedef struct pixel_job {
     const imp_preprocessing *preprocessing;
-    const imp_map *map;
+    const imp_map *map, *mask;
     const float *in;
     float *out;
     size_t plane; /* floats from one plane of in or out to the next */
-    int replicate, accumulate;
+    int accumulate;
 } pixel_job;
 
 static void run_rows(imp_context *context, const imp_map *map, imp_piece_work *work, pixel_job *job) {
@@ -21,8 +18,8 @@ static void run_rows(imp_context *context, const imp_map *map, imp_piece_work *w
         .work = work,
         .job = job,
         .pictures = map->batch,
-        .blocks = 1,
-        .blocks_each = 1,
+        .blocks = imp_blocks(map->view.channels),
+        .blocks_each = imp_blocks(map->view.channels),
         .rows = map->view.height,
         .rows_each = ROWS_EACH,
     };
@@ -30,141 +27,163 @@ static void run_rows(imp_context *context, const imp_map *map, imp_piece_work *w
     imp_cut_run(context, &cut);
 }
 
-/* [batch, 3]: the plane of a picture's channel. */
-static size_t plane_offset(const pixel_job *job, int picture, int channel) {
-    return ((size_t)picture * 3 + (size_t)channel) * job->plane;
+/* Pixels along the side of a square whose colours are one pixel's channels. */
+static int factor_of(const imp_map *map) {
+    int factor = 1;
+
+    while (3 * factor * factor < map->view.channels) factor++;
+    return factor;
 }
 
-static void put_element(imp_element element, void *to, size_t index, float value) {
-    if (element == IMP_ELEMENT_F32)
-        ((float *)to)[index] = value;
-    else
-        ((uint16_t *)to)[index] = imp_f32_to_bf16(value);
-}
+/* A row of the map, one block of it, beside the planes of its picture: where each channel's first pixel lies in them, and
+   how far apart its pixels are. */
+typedef struct pixel_row {
+    void *at;
+    const void *mask; /* NULL: none */
+    int channels;     /* real ones of the block */
+    size_t places[IMP_BLOCK], step;
+    float mean[IMP_BLOCK], scale[IMP_BLOCK];
+} pixel_row;
 
-static float get_element(imp_element element, const void *from, size_t index) {
-    return element == IMP_ELEMENT_F32 ? ((const float *)from)[index] : imp_bf16_to_f32(((const uint16_t *)from)[index]);
-}
-
-/* Bytes of a pixel's block. */
-static size_t pixel_bytes(const imp_map *map) {
-    return IMP_BLOCK * imp_element_bytes(map->element);
-}
-
-/* One row of pixels. */
-static void load_row(const pixel_job *job, int picture, int y) {
-    const imp_view *view = &job->map->view;
+static pixel_row find_row(const pixel_job *job, int picture, int block, int y) {
+    const imp_map *map = job->map;
     const imp_preprocessing *how = job->preprocessing;
-    const float *planes[3];
+    int factor = factor_of(map), square = factor * factor;
+    size_t width = (size_t)map->view.width * (size_t)factor;
+    pixel_row row = {.at = imp_map_pixel(map, picture, block, y, 0),
+                     .mask = job->mask ? imp_map_pixel(job->mask, picture, block, y, 0) : NULL,
+                     .channels = imp_smaller(map->view.channels - block * IMP_BLOCK, IMP_BLOCK),
+                     .step = (size_t)factor};
 
-    for (int c = 0; c < 3; c++)
-        planes[c] = job->in + plane_offset(job, picture, how->order[c]) + (size_t)y * (size_t)view->width;
-    for (int x = 0; x < view->width; x++) {
-        void *pixel = imp_map_pixel(job->map, picture, 0, y, x);
+    for (int i = 0; i < row.channels; i++) {
+        int colour = (block * IMP_BLOCK + i) / square, inside = (block * IMP_BLOCK + i) % square;
 
-        memset(pixel, 0, pixel_bytes(job->map));
-        for (int c = 0; c < 3; c++)
-            put_element(job->map->element, pixel, (size_t)c, (planes[c][x] - how->mean[c]) * how->scale[c]);
+        row.mean[i] = how ? how->mean[colour] : 0;
+        row.scale[i] = how ? how->scale[colour] : 1;
+        if (how) colour = how->order[colour];
+        row.places[i] = ((size_t)picture * 3 + (size_t)colour) * job->plane +
+                        (size_t)(y * factor + inside / factor) * width + (size_t)(inside % factor);
     }
+    return row;
 }
 
-/* The halo left and right of a row: zeros, or its first and last pixel again. */
-static void fill_sides(const pixel_job *job, int picture, int y) {
-    size_t bytes = pixel_bytes(job->map);
-    int last = job->map->view.width - 1;
+/* The work of a piece, row by row and block by block; all but reading ends with the halo. */
+static void for_rows(const pixel_job *job, const imp_piece *piece, void (*work)(const pixel_job *, const pixel_row *)) {
+    for (int block = piece->block_begin; block < piece->block_end; block++)
+        for (int y = piece->row_begin; y < piece->row_end; y++) {
+            pixel_row row = find_row(job, piece->picture, block, y);
 
-    for (int i = 1; i <= job->map->halo; i++) {
-        void *left = imp_map_pixel(job->map, picture, 0, y, -i),
-             *right = imp_map_pixel(job->map, picture, 0, y, last + i);
-
-        if (job->replicate) {
-            memcpy(left, imp_map_pixel(job->map, picture, 0, y, 0), bytes);
-            memcpy(right, imp_map_pixel(job->map, picture, 0, y, last), bytes);
-        } else {
-            memset(left, 0, bytes);
-            memset(right, 0, bytes);
+            work(job, &row);
         }
+}
+
+static void load_row(const pixel_job *job, const pixel_row *row) {
+    size_t pixels = (size_t)job->map->view.width;
+
+    for (size_t x = 0; x < pixels; x++) {
+        for (int i = 0; i < row->channels; i++)
+            imp_put_element(job->map->element, row->at, x * IMP_BLOCK + (size_t)i,
+                            (job->in[row->places[i] + x * row->step] - row->mean[i]) * row->scale[i]);
+        for (int i = row->channels; i < IMP_BLOCK; i++)
+            imp_put_element(job->map->element, row->at, x * IMP_BLOCK + (size_t)i, 0);
     }
 }
 
 static void load_piece(void *user, const imp_piece *piece) {
     const pixel_job *job = user;
-    int halo = job->map->halo, height = job->map->view.height;
-    size_t row_bytes = job->map->view.row * imp_element_bytes(job->map->element);
 
-    for (int y = piece->row_begin; y < piece->row_end; y++) {
-        int above = y == 0 ? halo : 0, below = y == height - 1 ? halo : 0;
-
-        load_row(job, piece->picture, y);
-        fill_sides(job, piece->picture, y);
-        for (int i = 1; i <= above + below; i++) {
-            const void *row = imp_map_pixel(job->map, piece->picture, 0, y, -halo);
-            void *to = imp_map_pixel(job->map, piece->picture, 0, i <= above ? y - i : y + i - above, -halo);
-
-            if (job->replicate)
-                memcpy(to, row, row_bytes);
-            else
-                memset(to, 0, row_bytes);
-        }
-    }
+    for_rows(job, piece, load_row);
+    imp_cpu_zero_halo(job->map, piece);
 }
 
 void imp_cpu_load_pixels(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels,
-                         size_t plane, const imp_map *map, int replicate) {
-    pixel_job job = {.preprocessing = preprocessing, .map = map, .in = pixels, .plane = plane, .replicate = replicate};
+                         size_t plane, const imp_map *map) {
+    pixel_job job = {.preprocessing = preprocessing, .map = map, .in = pixels, .plane = plane};
 
     run_rows(context, map, load_piece, &job);
 }
 
-/* The places along one axis whose gradient belongs to position i: itself, and at an edge the halo that was copied
-   from it. */
-static int first_place(int i, int halo) {
-    return i == 0 ? -halo : i;
-}
+static void store_row(const pixel_job *job, const pixel_row *row) {
+    size_t pixels = (size_t)job->map->view.width;
 
-static int last_place(int i, int size, int halo) {
-    return i == size - 1 ? size - 1 + halo : i;
+    for (size_t x = 0; x < pixels; x++)
+        for (int i = 0; i < row->channels; i++) {
+            float *to = job->out + row->places[i] + x * row->step;
+            float value = imp_get_element(job->map->element, row->at, x * IMP_BLOCK + (size_t)i) * row->scale[i];
+
+            *to = job->accumulate ? *to + value : value;
+        }
 }
 
 static void store_piece(void *user, const imp_piece *piece) {
-    const pixel_job *job = user;
-    const imp_preprocessing *how = job->preprocessing;
-    imp_view view = imp_map_view(job->map, piece->picture);
-    int halo = job->replicate ? job->map->halo : 0;
-
-    for (int y = piece->row_begin; y < piece->row_end; y++) {
-        size_t row = (size_t)y * (size_t)view.width;
-        float *out[3];
-
-        for (int c = 0; c < 3; c++) out[c] = job->out + plane_offset(job, piece->picture, how->order[c]) + row;
-        for (int x = 0; x < view.width; x++) {
-            float sum[3] = {0, 0, 0};
-
-            for (int from_y = first_place(y, halo); from_y <= last_place(y, view.height, halo); from_y++)
-                for (int from_x = first_place(x, halo); from_x <= last_place(x, view.width, halo); from_x++) {
-                    const void *at = imp_map_pixel(job->map, piece->picture, 0, from_y, from_x);
-
-                    for (int c = 0; c < 3; c++) sum[c] += get_element(job->map->element, at, (size_t)c);
-                }
-            for (int c = 0; c < 3; c++) {
-                float before = job->accumulate ? out[c][x] : 0;
-
-                out[c][x] = before + sum[c] * how->scale[c];
-            }
-        }
-    }
+    for_rows(user, piece, store_row);
 }
 
 void imp_cpu_store_pixel_gradient(imp_context *context, const imp_preprocessing *preprocessing, const imp_map *gradient,
-                                  int replicate, int accumulate, float *pixels, size_t plane) {
-    pixel_job job = {.preprocessing = preprocessing,
-                     .map = gradient,
-                     .out = pixels,
-                     .plane = plane,
-                     .replicate = replicate,
-                     .accumulate = accumulate};
+                                  int accumulate, float *pixels, size_t plane) {
+    pixel_job job = {
+        .preprocessing = preprocessing, .map = gradient, .out = pixels, .plane = plane, .accumulate = accumulate};
 
     run_rows(context, gradient, store_piece, &job);
+}
+
+/* ---- Pictures that a network paints: -1..1 in the map, 0..255 in planes ------------------------------------------ */
+
+#define HALF_RANGE 127.5f
+
+static size_t plane_of(const imp_map *map) {
+    size_t factor = (size_t)factor_of(map);
+
+    return (size_t)map->view.height * (size_t)map->view.width * factor * factor;
+}
+
+static void read_row(const pixel_job *job, const pixel_row *row) {
+    size_t pixels = (size_t)job->map->view.width;
+
+    for (size_t x = 0; x < pixels; x++)
+        for (int i = 0; i < row->channels; i++)
+            job->out[row->places[i] + x * row->step] =
+                HALF_RANGE + HALF_RANGE * imp_get_element(job->map->element, row->at, x * IMP_BLOCK + (size_t)i);
+}
+
+static void read_piece(void *user, const imp_piece *piece) {
+    for_rows(user, piece, read_row);
+}
+
+void imp_cpu_read_planes(imp_context *context, const imp_map *map, float *planes) {
+    pixel_job job = {.map = map, .out = planes, .plane = plane_of(map)};
+
+    run_rows(context, map, read_piece, &job);
+}
+
+static void add_row(const pixel_job *job, const pixel_row *row) {
+    size_t pixels = (size_t)job->map->view.width;
+    imp_element element = job->map->element;
+
+    for (size_t x = 0; x < pixels; x++)
+        for (int i = 0; i < IMP_BLOCK; i++) {
+            size_t index = x * IMP_BLOCK + (size_t)i;
+            float sum = job->accumulate ? imp_get_element(element, row->at, index) : 0;
+
+            if (job->in && i < row->channels) sum += HALF_RANGE * job->in[row->places[i] + x * row->step];
+            if (row->mask && !(imp_get_element(element, row->mask, index) > 0)) sum = 0;
+            imp_put_element(element, row->at, index, sum);
+        }
+}
+
+static void add_piece(void *user, const imp_piece *piece) {
+    const pixel_job *job = user;
+
+    for_rows(job, piece, add_row);
+    if (!job->accumulate) imp_cpu_zero_halo(job->map, piece);
+}
+
+void imp_cpu_add_planes(imp_context *context, const float *planes, const imp_map *gradient, int accumulate,
+                        const imp_map *mask) {
+    pixel_job job = {
+        .map = gradient, .mask = mask, .in = planes, .plane = plane_of(gradient), .accumulate = accumulate};
+
+    run_rows(context, gradient, add_piece, &job);
 }
 
 void imp_cpu_read_map(imp_context *context, const imp_map *map, float *out) {
@@ -174,5 +193,6 @@ void imp_cpu_read_map(imp_context *context, const imp_map *map, float *out) {
     for (int c = 0; c < view->channels; c++)
         for (int y = 0; y < view->height; y++)
             for (int x = 0; x < view->width; x++)
-                *out++ = get_element(map->element, imp_map_pixel(map, 0, c / IMP_BLOCK, y, x), (size_t)(c % IMP_BLOCK));
+                *out++ =
+                    imp_get_element(map->element, imp_map_pixel(map, 0, c / IMP_BLOCK, y, x), (size_t)(c % IMP_BLOCK));
 }

@@ -75,7 +75,8 @@ const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_
     if (map->rows) whole.out.view.height = map->rows;
     lowest = direct_cost(&whole);
     pixels = (double)map->out.batch * whole.out.view.height * map->out.view.width;
-    if (map->kernel != 3 || map->stride != 1 || pixels > MANY_PIXELS) return NULL;
+    if (map->kernel != 3 || map->stride != 1 || map->dilation > 1 || map->groups > 1 || pixels > MANY_PIXELS)
+        return NULL;
     for (; *steps; steps++) {
         double cost = winograd_cost(*steps, &whole);
 

@@ -1,4 +1,4 @@
-/* Backward: from the gradients by the taps' statistics and maps to the gradient by the pixels.
+/* Backward: from the gradients by the taps' statistics and maps to the gradient by the pixels, or by the parameters.
  *
  * A map's gradient is a sum of contributions: of the nodes that read the map, then of its own tap. The first one
  * writes, the others add, and the last one applies the mask of the ReLU, so that no pass over memory serves the
@@ -14,6 +14,10 @@ static int has_statistics(const imp_tap_gradient *gradient) {
 
 static int has_map(const imp_tap_gradient *gradient) {
     return gradient->target && gradient->map_weight != 0;
+}
+
+static int has_planes(const imp_tap_gradient *gradient) {
+    return gradient->planes != NULL;
 }
 
 /* Whether any picture of the batch has such a gradient at the tap; gradients: the tap's own, [batch]. */
@@ -32,6 +36,9 @@ static int check_gradients(const imp_plan *plan, const imp_tap_gradient *gradien
         if (has_statistics(&gradients[i]) && !(plan->taps[tap].use & IMP_TAP_STATISTICS))
             return imp_fail(plan->context, IMP_ERR_STATE, "layer %s: its statistics were not asked for",
                             plan->network->layers[plan->taps[tap].layer].name);
+        if (has_planes(&gradients[i]) && !(plan->taps[tap].use & IMP_TAP_PLANES))
+            return imp_fail(plan->context, IMP_ERR_STATE, "layer %s: its planes were not asked for",
+                            plan->network->layers[plan->taps[tap].layer].name);
     }
     return IMP_OK;
 }
@@ -41,19 +48,37 @@ static int is_output(const imp_plan *plan, const imp_node *node) {
     return plan->output_gradient.view.at && node == &plan->nodes[plan->node_count - 1];
 }
 
+/* A gradient is wanted where the pixels lie before it, or a parameter whose gradient is. */
+static void find_wanted(imp_plan *plan) {
+    for (int i = 0; i < plan->node_count; i++) {
+        imp_node *node = &plan->nodes[i];
+
+        node->wanted = plan->options.training ? imp_plan_trains(plan, node) : node->input < 0;
+        if (node->input >= 0) node->wanted |= plan->nodes[node->input].wanted;
+        if (node->second >= 0) node->wanted |= plan->nodes[node->second].wanted;
+    }
+}
+
+static void expect_contribution(imp_plan *plan, int input) {
+    if (input >= 0 && plan->nodes[input].wanted) plan->nodes[input].pending++;
+}
+
 /* Counts the contributions that each node's gradient will get; nodes that get none are skipped. */
 static void count_contributions(imp_plan *plan, const imp_tap_gradient *gradients) {
+    find_wanted(plan);
     for (int i = 0; i < plan->node_count; i++) plan->nodes[i].pending = plan->nodes[i].written = 0;
     for (int i = plan->node_count - 1; i >= 0; i--) {
         imp_node *node = &plan->nodes[i];
 
-        if (node->tap >= 0) {
+        if (node->tap >= 0 && node->wanted) {
             const imp_tap_gradient *own = &gradients[node->tap * plan->options.batch];
 
-            node->pending += any(plan, own, has_statistics) + any(plan, own, has_map);
+            node->pending += any(plan, own, has_statistics) + any(plan, own, has_map) + any(plan, own, has_planes);
         }
         if (is_output(plan, node)) node->pending++;
-        if (node->pending && node->input >= 0) plan->nodes[node->input].pending++;
+        if (!node->pending) continue;
+        expect_contribution(plan, node->input);
+        expect_contribution(plan, node->second);
     }
 }
 
@@ -121,6 +146,18 @@ static void add_map_gradient(imp_plan *plan, imp_node *node, const imp_tap_gradi
     }
 }
 
+/* A picture without a gradient here adds zeros, which planes of NULL stand for. */
+static void add_planes_gradient(imp_plan *plan, imp_node *node, const imp_tap_gradient *gradients) {
+    imp_contribution how = next_contribution(plan, node);
+
+    for (int i = 0; i < plan->options.batch; i++) {
+        imp_map value = imp_map_picture(&node->value, i), gradient = imp_map_picture(&node->gradient, i);
+
+        plan->backend->add_planes(plan->context, gradients[i].planes, &gradient, how.accumulate,
+                                  how.mask ? &value : NULL);
+    }
+}
+
 static void add_output_gradient(imp_plan *plan, imp_node *node) {
     imp_contribution how = next_tap_contribution(plan, node);
     imp_map from = imp_plan_own(plan, node, &plan->output_gradient, plan->first_row);
@@ -132,10 +169,12 @@ static void add_output_gradient(imp_plan *plan, imp_node *node) {
 static void add_tap(imp_plan *plan, imp_node *node, const imp_tap_gradient *gradients) {
     double start = imp_seconds();
     int statistics = any(plan, gradients, has_statistics), map = any(plan, gradients, has_map);
+    int planes = any(plan, gradients, has_planes);
 
     if (statistics) add_statistics_gradient(plan, node, gradients);
     if (map) add_map_gradient(plan, node, gradients);
-    if (statistics || map) imp_work_record_add(&node->work[IMP_WORK_TAP_GRADIENT], start);
+    if (planes) add_planes_gradient(plan, node, gradients);
+    if (statistics || map || planes) imp_work_record_add(&node->work[IMP_WORK_TAP_GRADIENT], start);
 }
 
 /* Rows above and below those that the node's gradient is about to be written to: further up they count as zeros. */
@@ -154,15 +193,28 @@ static void clear_what_is_not_needed(imp_plan *plan, imp_node *node) {
     }
 }
 
+static void contribute(imp_plan *plan, imp_node *node, int second) {
+    imp_node *input = &plan->nodes[second ? node->second : node->input];
+    imp_contribution how;
+
+    if (!input->wanted) return;
+    how = next_contribution(plan, input);
+    if (!how.accumulate) clear_what_is_not_needed(plan, input);
+    node->operation->backward(plan, node, second, &how);
+}
+
 static void run_backward(imp_plan *plan, imp_node *node) {
-    imp_contribution how = {0};
     double start = imp_seconds();
 
-    if (node->input >= 0) {
-        how = next_contribution(plan, &plan->nodes[node->input]);
-        if (!how.accumulate) clear_what_is_not_needed(plan, &plan->nodes[node->input]);
-    }
-    node->operation->backward(plan, node, &how);
+    /* What came to copies of pixels is theirs. */
+    if (node->padding != IMP_PADDING_ZERO)
+        plan->backend->fold_halo(plan->context, &node->gradient, node->value.halo, node->padding,
+                                 node->relu ? &node->value : NULL);
+    if (node->operation->parameter_gradients && imp_plan_trains(plan, node))
+        node->operation->parameter_gradients(plan, node);
+    if (node->input >= 0) contribute(plan, node, 0);
+    if (node->second >= 0) contribute(plan, node, 1);
+    if (node->input < 0 && node->operation->backward) node->operation->backward(plan, node, 0, NULL);
     imp_work_record_add(&node->work[IMP_WORK_BACKWARD], start);
 }
 
@@ -175,9 +227,9 @@ int imp_plan_run_backward(imp_plan *plan, const imp_tap_gradient *gradients) {
     for (int i = plan->node_count - 1; i >= 0; i--) {
         imp_node *node = &plan->nodes[i];
 
-        if (node->tap >= 0) add_tap(plan, node, &gradients[node->tap * plan->options.batch]);
+        if (node->tap >= 0 && node->wanted) add_tap(plan, node, &gradients[node->tap * plan->options.batch]);
         if (is_output(plan, node)) add_output_gradient(plan, node);
-        if (node->written && node->operation->backward) run_backward(plan, node);
+        if (node->written && node->operation != &imp_operation_kept) run_backward(plan, node);
     }
     return input->written;
 }
@@ -189,12 +241,16 @@ int imp_plan_backward(imp_plan *plan, const imp_tap_gradient *gradients, float *
     if (!plan->can_go_back)
         return imp_fail(plan->context, IMP_ERR_STATE,
                         "a backward pass needs a plan with backward, and a forward pass before each");
+    if ((pixel_gradient != NULL) == (plan->options.training != 0))
+        return imp_fail(plan->context, IMP_ERR_STATE,
+                        "gradients by the pixels, or by the parameters of a plan that trains");
     status = check_gradients(plan, gradients);
     if (status != IMP_OK) return status;
     plan->pixel_gradient = pixel_gradient;
     plan->plane = (size_t)plan->options.height * (size_t)plan->options.width;
     plan->can_go_back = 0;
-    if (!imp_plan_run_backward(plan, gradients)) memset(pixel_gradient, 0, 3 * pixels * sizeof *pixel_gradient);
+    if (!imp_plan_run_backward(plan, gradients) && pixel_gradient)
+        memset(pixel_gradient, 0, 3 * pixels * sizeof *pixel_gradient);
     plan->pixel_gradient = NULL;
     return IMP_OK;
 }

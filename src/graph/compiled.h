@@ -14,6 +14,7 @@ typedef enum imp_region_kind {
     IMP_REGION_TAP_WEIGHTS, /* scratch while a gradient by statistics enters the map */
     IMP_REGION_SCRATCH,     /* of the operation, forward and backward */
     IMP_REGION_BACKWARD_SCRATCH,
+    IMP_REGION_STATE, /* what forward leaves for backward */
     IMP_REGION_KINDS
 } imp_region_kind;
 
@@ -46,18 +47,21 @@ typedef struct imp_node {
     const struct imp_operation *operation;
     int layer;         /* whose name, shape and parameters it has */
     int input;         /* the node whose value it reads; -1 for the input node */
+    int second;        /* the other one; -1: none */
     int level;         /* pools between the plan's input and its value */
     int reach;         /* rows on either side of an own one that the plan's output depends on: see imp_plan_needed */
     int relu;          /* the value is clamped at 0, so that its gradient is masked by value > 0 */
     int tap;           /* index into the plan's taps; -1: none */
     int last_consumer; /* the last node that reads the value; -1: none */
 
+    imp_padding padding; /* how the value's halo is filled, and where its gradient goes */
     imp_map value, gradient;
     imp_region regions[IMP_REGION_KINDS];
     imp_layer_weights weights[2]; /* forward and backward */
 
-    /* Within a backward pass: contributions to the gradient that are still to come, and whether one was written. */
-    int pending, written;
+    /* Within a backward pass: whether the gradient is wanted, contributions to it that are still to come, and whether one
+       was written. */
+    int wanted, pending, written;
     imp_work_record work[IMP_WORK_KINDS];
 } imp_node;
 
@@ -72,12 +76,14 @@ struct imp_plan {
     int node_count;
     float *arena;
     size_t arena_floats;
-    size_t bytes;          /* of the plan's own memory, the arena included */
-    const float *pixels;   /* of the forward pass that runs: the first row that it sees */
-    float *pixel_gradient; /* of the backward pass that runs */
-    size_t plane;          /* of both: floats from one plane to the next */
-    int ran;               /* a forward pass is done: statistics and kept maps are there */
-    int can_go_back;       /* nothing has run since the forward pass: all values are there */
+    size_t bytes;                /* of the plan's own memory, the arena included */
+    const float *pixels;         /* of the forward pass that runs: the first row that it sees */
+    float *pixel_gradient;       /* of the backward pass that runs */
+    const float *styles;         /* imp_plan_set_styles */
+    float **parameter_gradients; /* [parameter_count] of the caller; NULL where the plan does not train */
+    size_t plane;                /* of both: floats from one plane to the next */
+    int ran;                     /* a forward pass is done: statistics and kept maps are there */
+    int can_go_back;             /* nothing has run since the forward pass: all values are there */
 
     /* Of a part (graph/strips.h): whether it is run in several windows of rows, then where its window begins in the
        picture and which of the window's rows are its own, all counted at its input; and the gradient of the part's
@@ -134,6 +140,15 @@ static inline int imp_plan_needed_end(const imp_plan *plan, const imp_node *node
 
 static inline imp_map imp_plan_needed(const imp_plan *plan, const imp_node *node, const imp_map *map) {
     return imp_map_band(map, imp_plan_needed_begin(plan, node), imp_plan_needed_end(plan, node));
+}
+
+/* Whether the node's own parameters get a gradient in the backward passes from here on. */
+static inline int imp_plan_trains(const imp_plan *plan, const imp_node *node) {
+    const imp_layer *layer = &plan->network->layers[node->layer];
+    float *const *gradients = plan->parameter_gradients;
+
+    return gradients &&
+           ((layer->weight >= 0 && gradients[layer->weight]) || (layer->bias >= 0 && gradients[layer->bias]));
 }
 
 /* plan.c: count x bytes for the plan, cleared and counted in plan->bytes; NULL with the error set. */

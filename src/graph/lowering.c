@@ -8,6 +8,8 @@
 #define MAX_KERNEL 64  /* pixels; with MAX_PADDING and IMP_IMAGE_MAX_SIDE it keeps all sizes within an int */
 #define MAX_PADDING 64
 #define MAX_CHANNELS (1 << 20)
+#define MAX_FACTOR 16
+#define MAX_STYLES (1 << 16)
 
 static int check_options(imp_context *context, const imp_plan_options *options) {
     if (options->batch < 1 || options->batch > MAX_BATCH)
@@ -23,10 +25,19 @@ static int check_options(imp_context *context, const imp_plan_options *options) 
         return imp_fail(context, IMP_ERR_ARGUMENT, "pooling %d is unknown", (int)options->pooling);
     if (options->first_padding != IMP_PADDING_ZERO && options->first_padding != IMP_PADDING_REPLICATE)
         return imp_fail(context, IMP_ERR_ARGUMENT, "padding %d is unknown", (int)options->first_padding);
+    if (options->training && !options->backward)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "training without a backward pass");
     if (!isfinite(options->average_scale) || options->average_scale <= 0)
         return imp_fail(context, IMP_ERR_ARGUMENT, "averages cannot be multiplied by %g",
                         (double)options->average_scale);
     return IMP_OK;
+}
+
+/* Whether so many channels are those of a square of pixels. */
+static int is_picture(int channels) {
+    for (int factor = 1; factor <= MAX_FACTOR; factor++)
+        if (3 * factor * factor == channels) return 1;
+    return 0;
 }
 
 static int check_taps(imp_context *context, const imp_network *network, const imp_plan_options *options) {
@@ -35,9 +46,13 @@ static int check_taps(imp_context *context, const imp_network *network, const im
 
         if (tap->layer < 0 || tap->layer >= network->layer_count)
             return imp_fail(context, IMP_ERR_ARGUMENT, "the network has no layer %d", tap->layer);
-        if (!tap->use || (tap->use & ~(unsigned)(IMP_TAP_STATISTICS | IMP_TAP_MAP | IMP_TAP_OUTPUT)))
+        if (!tap->use || (tap->use & ~(unsigned)(IMP_TAP_STATISTICS | IMP_TAP_MAP | IMP_TAP_OUTPUT | IMP_TAP_PLANES)))
             return imp_fail(context, IMP_ERR_ARGUMENT, "layer %s: nothing known is wanted of it",
                             network->layers[tap->layer].name);
+        if ((tap->use & IMP_TAP_PLANES) && !is_picture(network->layers[tap->layer].channels))
+            return imp_fail(context, IMP_ERR_ARGUMENT,
+                            "layer %s makes no picture: of its %d channels no square of pixels",
+                            network->layers[tap->layer].name, network->layers[tap->layer].channels);
         for (int j = 0; j < i; j++)
             if (options->taps[j].layer == tap->layer)
                 return imp_fail(context, IMP_ERR_ARGUMENT, "layer %s is tapped twice",
@@ -55,24 +70,63 @@ static int check_parameter(const imp_network *network, int index, const int64_t 
            memcmp(parameter->shape, shape, (size_t)dimensions * sizeof *shape) == 0;
 }
 
+static int check_convolution(const imp_network *network, const imp_layer *layer) {
+    int groups = imp_layer_groups(layer), in = network->layers[layer->input].channels;
+    const int64_t shape[] = {layer->channels, groups > 0 ? in / groups : 0, layer->kernel, layer->kernel};
+
+    return layer->kernel >= 1 && layer->kernel <= MAX_KERNEL && layer->stride >= 1 && layer->stride <= MAX_KERNEL &&
+           layer->padding >= 0 && layer->padding <= MAX_PADDING && layer->dilation >= 0 &&
+           layer->dilation <= MAX_PADDING && groups >= 1 && in % groups == 0 && layer->channels % groups == 0 &&
+           check_parameter(network, layer->weight, shape, 4) &&
+           (layer->bias < 0 || check_parameter(network, layer->bias, shape, 1));
+}
+
+/* Scales and shifts of a norm: a row for each style. */
+static int check_norm(const imp_network *network, const imp_layer *layer) {
+    int64_t shape[] = {0, layer->channels};
+
+    if (layer->weight < 0 || layer->weight >= network->parameter_count) return 0;
+    shape[0] = network->parameters[layer->weight].shape[0];
+    return shape[0] > 0 && shape[0] <= MAX_STYLES && check_parameter(network, layer->weight, shape, 2) &&
+           check_parameter(network, layer->bias, shape, 2);
+}
+
+static int check_numbers(const imp_network *network, const imp_layer *layer) {
+    switch (layer->kind) {
+    case IMP_OPERATION_CONVOLUTION:
+        return check_convolution(network, layer);
+    case IMP_OPERATION_INSTANCE_NORM:
+        return check_norm(network, layer);
+    case IMP_OPERATION_MAX_POOL:
+        return layer->kernel >= 1 && layer->kernel <= MAX_KERNEL && layer->stride >= 1 && layer->stride <= MAX_KERNEL &&
+               layer->padding >= 0 && 2 * layer->padding <= layer->kernel;
+    case IMP_OPERATION_INPUT:
+        return layer->factor >= 0 && layer->factor <= MAX_FACTOR && is_picture(layer->channels);
+    case IMP_OPERATION_ENLARGE:
+    case IMP_OPERATION_RESIZE:
+    case IMP_OPERATION_SHUFFLE:
+    case IMP_OPERATION_UNSHUFFLE:
+        return layer->factor >= 1 && layer->factor <= MAX_FACTOR;
+    default:
+        return 1;
+    }
+}
+
 /* Networks come from our own tables, but a mistake there must be an error and not a crash. */
 static int check_layer(imp_context *context, const imp_network *network, int index) {
     const imp_layer *layer = &network->layers[index];
+    const imp_operation *operation = imp_operation_find(layer->kind);
     int input_is_right = index == 0 ? layer->kind == IMP_OPERATION_INPUT && layer->input == -1
                                     : layer->kind != IMP_OPERATION_INPUT && layer->input >= 0 && layer->input < index;
 
-    if (!imp_operation_find(layer->kind) || !input_is_right || layer->channels < 1 || layer->channels > MAX_CHANNELS)
+    if (operation && operation->inputs == 2)
+        input_is_right = input_is_right && layer->second >= 0 && layer->second < index;
+    if (!operation || !input_is_right || layer->channels < 1 || layer->channels > MAX_CHANNELS)
         return imp_fail(context, IMP_ERR_FORMAT, "layer %s of network %s: wrong kind, input or channels", layer->name,
                         network->architecture);
-    if (layer->kind == IMP_OPERATION_CONVOLUTION) {
-        const int64_t shape[] = {layer->channels, network->layers[layer->input].channels, layer->kernel, layer->kernel};
-
-        if (layer->kernel < 1 || layer->kernel > MAX_KERNEL || layer->stride < 1 || layer->padding < 0 ||
-            layer->padding > MAX_PADDING || !check_parameter(network, layer->weight, shape, 4) ||
-            (layer->bias >= 0 && !check_parameter(network, layer->bias, shape, 1)))
-            return imp_fail(context, IMP_ERR_FORMAT, "layer %s of network %s: wrong kernel, padding or weights",
-                            layer->name, network->architecture);
-    }
+    if (!check_numbers(network, layer))
+        return imp_fail(context, IMP_ERR_FORMAT, "layer %s of network %s: wrong kernel, padding, factor or weights",
+                        layer->name, network->architecture);
     return IMP_OK;
 }
 
@@ -82,6 +136,10 @@ static int tap_of_layer(const imp_plan *plan, int layer) {
     return -1;
 }
 
+static int reads(const imp_layer *layer, int input) {
+    return layer->input == input || (imp_operation_find(layer->kind)->inputs == 2 && layer->second == input);
+}
+
 /* Whether the ReLU in this layer can be the end of the node that makes its input: nobody else
    sees the value before it. */
 static int can_fuse(const imp_plan *plan, const int *needed, int relu) {
@@ -89,7 +147,7 @@ static int can_fuse(const imp_plan *plan, const int *needed, int relu) {
     int input = layers[relu].input, readers = 0;
 
     if (layers[relu].kind != IMP_OPERATION_RELU || !imp_operation_find(layers[input].kind)->fuses_relu) return 0;
-    for (int i = input + 1; i < plan->network->layer_count; i++) readers += needed[i] && layers[i].input == input;
+    for (int i = input + 1; i < plan->network->layer_count; i++) readers += needed[i] && reads(&layers[i], input);
     return readers == 1 && tap_of_layer(plan, input) < 0 && layers[relu].channels == layers[input].channels;
 }
 
@@ -97,7 +155,31 @@ static int can_fuse(const imp_plan *plan, const int *needed, int relu) {
 static void find_needed(const imp_plan *plan, int *needed) {
     for (int i = 0; i < plan->options.tap_count; i++) needed[plan->taps[i].layer] = 1;
     for (int i = plan->network->layer_count - 1; i > 0; i--)
-        if (needed[i] && i > plan->options.input_layer) needed[plan->network->layers[i].input] = 1;
+        if (needed[i] && i > plan->options.input_layer) {
+            const imp_layer *layer = &plan->network->layers[i];
+
+            needed[layer->input] = 1;
+            if (imp_operation_find(layer->kind)->inputs == 2) needed[layer->second] = 1;
+        }
+}
+
+/* What the readers of each value make of it: how long it is needed, and which rows around. */
+static void find_readers(imp_plan *plan) {
+    for (int i = 0; i < plan->node_count; i++) {
+        const imp_node *node = &plan->nodes[i];
+
+        if (node->input >= 0) plan->nodes[node->input].last_consumer = i;
+        if (node->second >= 0) plan->nodes[node->second].last_consumer = i;
+    }
+    /* Windows are of networks whose nodes have one input. */
+    for (int i = plan->node_count - 1; i > 0; i--) {
+        const imp_node *node = &plan->nodes[i];
+        imp_node *input = &plan->nodes[node->input];
+        int reach = node->reach << (node->level - input->level);
+
+        if (node->operation->value_halo) reach += node->operation->value_halo(plan, imp_node_layer(plan, node));
+        if (reach > input->reach) input->reach = reach;
+    }
 }
 
 /* node_of[layer]: the node that makes the layer's value. */
@@ -118,6 +200,7 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
                 .operation = kept ? &imp_operation_kept : imp_operation_find(layer->kind),
                 .layer = i,
                 .input = layer->input < 0 || kept ? -1 : node_of[layer->input],
+                .second = imp_operation_find(layer->kind)->inputs == 2 && !kept ? node_of[layer->second] : -1,
                 .relu = !kept && layer->kind == IMP_OPERATION_RELU,
                 .last_consumer = -1,
             };
@@ -126,20 +209,7 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
         node->tap = tap_of_layer(plan, i);
         if (node->tap >= 0) plan->tap_nodes[node->tap] = node_of[i];
     }
-    for (int i = 0; i < plan->node_count; i++) {
-        int input = plan->nodes[i].input;
-
-        if (input >= 0) plan->nodes[input].last_consumer = i;
-    }
-    for (int i = plan->node_count - 1; i > 0; i--) {
-        const imp_node *node = &plan->nodes[i];
-        imp_node *input = &plan->nodes[node->input];
-        int reach = node->reach << (node->level - input->level);
-
-        if (node->operation->value_halo)
-            reach += node->operation->value_halo(plan, &plan->network->layers[node->layer]);
-        if (reach > input->reach) input->reach = reach;
-    }
+    find_readers(plan);
 }
 
 static int lay_out_map(imp_plan *plan, const imp_node *node, imp_map *map, int halo) {
@@ -157,8 +227,9 @@ static int infer_shapes(imp_plan *plan) {
         imp_node *node = &plan->nodes[i];
         const imp_layer *layer = &plan->network->layers[node->layer];
         const imp_view *in = node->input < 0 ? NULL : &plan->nodes[node->input].value.view;
+        const imp_view *second = node->second < 0 ? NULL : &plan->nodes[node->second].value.view;
         imp_view *out = &node->value.view;
-        int status = node->operation->shape(plan, layer, in, out);
+        int status = node->operation->shape(plan, layer, in, second, out);
 
         if (status != IMP_OK) return status;
         if (out->channels != layer->channels)
@@ -171,26 +242,53 @@ static int infer_shapes(imp_plan *plan) {
     return IMP_OK;
 }
 
-/* The halo of a value is the widest that a reader needs; that of a gradient is what its own node's backward reads. */
+/* Widest halo that a reader of the node's value needs, and how it is to be filled. */
+static int find_halo(imp_plan *plan, int index, int *halo) {
+    imp_node *node = &plan->nodes[index];
+    int padded = 0;
+
+    for (int i = index + 1; i < plan->node_count; i++) {
+        const imp_node *reader = &plan->nodes[i];
+        const imp_layer *layer = imp_node_layer(plan, reader);
+        imp_padding mode = layer->padding_mode;
+        int wanted =
+            reader->input != index || !reader->operation->value_halo ? 0 : reader->operation->value_halo(plan, layer);
+
+        if (wanted == 0) continue;
+        if (mode == IMP_PADDING_ZERO && node->input < 0 && plan->options.input_layer == 0)
+            mode = plan->options.first_padding;
+        if (padded && mode != node->padding)
+            return imp_fail(plan->context, IMP_ERR_UNSUPPORTED, "layers that read %s pad it in different ways",
+                            imp_node_layer(plan, node)->name);
+        node->padding = mode;
+        padded = 1;
+        if (wanted > *halo) *halo = wanted;
+    }
+    if (node->padding == IMP_PADDING_REFLECT && (*halo >= node->value.view.height || *halo >= node->value.view.width))
+        return imp_fail(plan->context, IMP_ERR_ARGUMENT,
+                        "a picture of %dx%d is too small: %d pixels cannot be reflected at layer %s's %dx%d",
+                        plan->options.width, plan->options.height, *halo, imp_node_layer(plan, node)->name,
+                        node->value.view.width, node->value.view.height);
+    return IMP_OK;
+}
+
+/* The halo of a value is the widest that a reader needs; that of a gradient is what its own node's backward reads, or
+   what readers bring back into it. */
 static int choose_layouts(imp_plan *plan) {
     int status = IMP_OK;
 
     for (int i = 0; i < plan->node_count && status == IMP_OK; i++) {
         imp_node *node = &plan->nodes[i];
-        int halo = 0;
+        int value = 0;
 
-        for (int j = i + 1; j < plan->node_count; j++) {
-            const imp_node *reader = &plan->nodes[j];
-            int wanted = reader->input != i || !reader->operation->value_halo
-                             ? 0
-                             : reader->operation->value_halo(plan, &plan->network->layers[reader->layer]);
+        status = find_halo(plan, i, &value);
+        if (status == IMP_OK) status = lay_out_map(plan, node, &node->value, value);
+    }
+    for (int i = 0; i < plan->node_count && status == IMP_OK && plan->options.backward; i++) {
+        imp_node *node = &plan->nodes[i];
+        int halo = node->operation->gradient_halo ? node->operation->gradient_halo(plan, node) : 0;
 
-            if (wanted > halo) halo = wanted;
-        }
-        status = lay_out_map(plan, node, &node->value, halo);
-        if (status != IMP_OK || !plan->options.backward) continue;
-        halo = node->operation->gradient_halo ? node->operation->gradient_halo(plan, node) : 0;
-        if (node->input < 0 && imp_plan_replicates(plan)) halo = node->value.halo;
+        if (node->padding != IMP_PADDING_ZERO && node->value.halo > halo) halo = node->value.halo;
         status = lay_out_map(plan, node, &node->gradient, halo);
     }
     return status;
@@ -207,6 +305,12 @@ int imp_plan_lower(imp_plan *plan) {
     plan->taps = imp_plan_allocate(plan, (size_t)plan->options.tap_count, sizeof *plan->taps);
     plan->tap_nodes = imp_plan_allocate(plan, (size_t)plan->options.tap_count, sizeof *plan->tap_nodes);
     plan->nodes = imp_plan_allocate(plan, (size_t)network->layer_count, sizeof *plan->nodes);
+    if (plan->options.training && network->parameter_count > 0) {
+        size_t count = (size_t)network->parameter_count;
+
+        plan->parameter_gradients = imp_plan_allocate(plan, count, sizeof *plan->parameter_gradients);
+        if (!plan->parameter_gradients) return IMP_ERR_MEMORY;
+    }
     needed = imp_allocate_zero(plan->context, 2 * (size_t)network->layer_count, sizeof *needed);
     if (!plan->taps || !plan->tap_nodes || !plan->nodes || !needed) {
         imp_release(plan->context, needed);

@@ -35,16 +35,20 @@ static int value_end(const imp_plan *plan, int index) {
     for (int i = index + 1; i < plan->node_count; i++) {
         const imp_operation *reader = plan->nodes[i].operation;
 
-        if (plan->nodes[i].input != index) continue;
+        if (plan->nodes[i].input != index && plan->nodes[i].second != index) continue;
         extend(&end, i);
         if (!plan->options.backward) continue;
         /* The mask is applied together with a reader's contribution, whichever is the last one. */
-        if (node->relu || (reader->backward_reads_input && reader->backward_reads_input(plan)))
+        if (node->relu || (reader->backward_reads_inputs && reader->backward_reads_inputs(plan, &plan->nodes[i])))
             extend(&end, backward_moment(plan, i));
     }
     if (node->tap >= 0 && plan->options.backward && (plan->taps[node->tap].use & (IMP_TAP_STATISTICS | IMP_TAP_MAP)))
         extend(&end, tap_moment(plan, index));
-    if (node->tap >= 0 && (plan->taps[node->tap].use & IMP_TAP_MAP)) extend(&end, end_of_results(plan));
+    /* Where the halo is a copy of pixels inside, the mask is applied once more when its gradient is added to theirs. */
+    if (node->relu && node->padding != IMP_PADDING_ZERO && plan->options.backward)
+        extend(&end, backward_moment(plan, index));
+    if (node->tap >= 0 && (plan->taps[node->tap].use & (IMP_TAP_MAP | IMP_TAP_PLANES)))
+        extend(&end, end_of_results(plan));
     return end;
 }
 
@@ -93,15 +97,15 @@ static int set_scratch(imp_plan *plan, int index) {
     imp_node *node = &plan->nodes[index];
     int moments[] = {index, backward_moment(plan, index)};
 
-    if (!node->operation->scratch) return 1;
-    for (int backward = 0; backward <= (plan->options.backward != 0); backward++) {
+    for (int backward = 0; backward <= (plan->options.backward != 0) && node->operation->scratch; backward++) {
         size_t floats = node->operation->scratch(plan, node, backward);
 
         if (floats && !set_region(node, backward ? IMP_REGION_BACKWARD_SCRATCH : IMP_REGION_SCRATCH, floats,
                                   moments[backward], moments[backward]))
             return 0;
     }
-    return 1;
+    return !node->operation->state || set_region(node, IMP_REGION_STATE, node->operation->state(plan, node), index,
+                                                 plan->options.backward ? moments[1] : index);
 }
 
 static int set_regions(imp_plan *plan) {

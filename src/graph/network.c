@@ -21,6 +21,13 @@ static const imp_preprocessing preprocessings[] = {
         .scale = {1.0f / (0.229f * 255.0f), 1.0f / (0.224f * 255.0f), 1.0f / (0.225f * 255.0f)},
         .feature_scale = 1.0f,
     },
+    {
+        .name = "signed",
+        .order = {0, 1, 2},
+        .mean = {127.5f, 127.5f, 127.5f},
+        .scale = {1.0f / 127.5f, 1.0f / 127.5f, 1.0f / 127.5f},
+        .feature_scale = 1.0f,
+    },
 };
 
 const imp_preprocessing *imp_preprocessing_find(const char *name) {

@@ -10,11 +10,26 @@
 #define IMP_MAX_DIMENSIONS 8
 
 typedef enum imp_operation_kind {
-    IMP_OPERATION_INPUT,       /* pixels, preprocessed */
-    IMP_OPERATION_CONVOLUTION, /* square kernel, with bias */
+    IMP_OPERATION_INPUT,       /* pixels, preprocessed; squares of factor x factor of them side by side in channels */
+    IMP_OPERATION_CONVOLUTION, /* square kernel; a linear layer is one of 1x1 on a map of one pixel */
     IMP_OPERATION_RELU,
-    IMP_OPERATION_POOL /* 2x2, stride 2; maximum or average is the plan's choice */
+    IMP_OPERATION_POOL,          /* 2x2, stride 2; maximum or average is the plan's choice */
+    IMP_OPERATION_MAX_POOL,      /* kernel, stride, padding (which never wins) */
+    IMP_OPERATION_ACTIVATION,    /* activation, slope */
+    IMP_OPERATION_INSTANCE_NORM, /* each picture's channel to mean 0 and deviation 1, then times weight plus bias: those of
+                                    the picture's style */
+    IMP_OPERATION_ADD,           /* input + second */
+    IMP_OPERATION_CONCAT,        /* channels of input, then of second */
+    IMP_OPERATION_SCALE,         /* input times second, a map of one pixel: squeeze and excite */
+    IMP_OPERATION_AVERAGE,       /* of all pixels, to a map of one pixel */
+    IMP_OPERATION_ENLARGE,       /* every pixel factor x factor times */
+    IMP_OPERATION_RESIZE,        /* bilinear, to factor times the size */
+    IMP_OPERATION_SHUFFLE,       /* channels to squares of factor x factor pixels, as PyTorch's PixelShuffle */
+    IMP_OPERATION_UNSHUFFLE      /* the reverse */
 } imp_operation_kind;
+
+/* With what the halo of a map is filled: zeros, the edge's pixels, or those on the other side of the edge. */
+typedef enum imp_padding { IMP_PADDING_ZERO, IMP_PADDING_REPLICATE, IMP_PADDING_REFLECT } imp_padding;
 
 typedef struct imp_layer {
     imp_operation_kind kind;
@@ -22,8 +37,17 @@ typedef struct imp_layer {
     int input;                  /* index of the layer whose output this one takes; -1 for the input */
     int channels;               /* of the output */
     int kernel, stride, padding;
-    int weight, bias; /* indices into parameters; -1: none */
+    int weight, bias;          /* indices into parameters; -1: none. Of norms: [styles, channels] or [channels] */
+    int second;                /* the other input, of operations that have two */
+    int dilation, groups;      /* of convolutions; 0 means 1 */
+    imp_padding padding_mode;  /* of convolutions; all readers of a map with padding have the same */
+    int factor;                /* of resizing and shuffling; of the input 0 means 1 */
+    imp_activation activation; /* of IMP_OPERATION_ACTIVATION */
+    float slope;               /* of a leaky ReLU */
 } imp_layer;
+
+/* What norms add to a variance, as PyTorch's do. */
+#define IMP_NORM_EPSILON 1e-5f
 
 typedef struct imp_parameter {
     char *name;        /* "conv1_1.weight" */
@@ -46,7 +70,7 @@ typedef struct imp_preprocessing {
 } imp_preprocessing;
 
 /* "caffe": BGR minus (103.939, 116.779, 123.68), feature scale 1/255. "torchvision": RGB / 255 minus mean, over
-   deviation, scale 1. NULL for an unknown name. */
+   deviation, scale 1. "signed": RGB to -1..1, scale 1. NULL for an unknown name. */
 const imp_preprocessing *imp_preprocessing_find(const char *name);
 
 struct imp_packed_weights; /* graph/packed.c */
@@ -61,6 +85,14 @@ typedef struct imp_network {
     int parameter_count;
     struct imp_packed_weights *packed;
 } imp_network;
+
+static inline int imp_layer_dilation(const imp_layer *layer) {
+    return layer->dilation ? layer->dilation : 1;
+}
+
+static inline int imp_layer_groups(const imp_layer *layer) {
+    return layer->groups ? layer->groups : 1;
+}
 
 /* The layer whose output losses see under this name: "conv4_2" and "relu4_2" both mean the map after the ReLU;
    "pool4" the pooled map. -1 when there is none. */

@@ -13,28 +13,34 @@ typedef struct imp_contribution {
 
 typedef struct imp_operation {
     const char *name;
-    int fuses_relu; /* forward can apply a ReLU at its end */
+    int inputs;      /* 2: reads the layer's second input too */
+    int fuses_relu;  /* forward can apply a ReLU at its end */
+    int any_windows; /* can run in windows of rows: graph/strips.h */
 
-    /* The shape of the value that layer makes from a map of in's shape, into channels, height and width of out.
-       IMP_ERR_ARGUMENT with the error set when no pixel is left, IMP_ERR_UNSUPPORTED when a plan with backward
-       cannot have it. */
-    int (*shape)(const imp_plan *plan, const imp_layer *layer, const imp_view *in, imp_view *out);
+    /* The shape of the value that layer makes from maps of in's and second's shapes, into channels, height and width of
+       out. IMP_ERR_ARGUMENT with the error set when no pixel is left or the shapes do not fit. */
+    int (*shape)(const imp_plan *plan, const imp_layer *layer, const imp_view *in, const imp_view *second,
+                 imp_view *out);
     /* Halo pixels that forward reads around its input's value, and backward around
        its output's gradient; NULL: none. */
     int (*value_halo)(const imp_plan *plan, const imp_layer *layer);
     int (*gradient_halo)(const imp_plan *plan, const imp_node *node);
-    /* Whether backward reads the value of the node's input. */
-    int (*backward_reads_input)(const imp_plan *plan);
+    /* Whether backward reads the values of the node's inputs; NULL: no. */
+    int (*backward_reads_inputs)(const imp_plan *plan, const imp_node *node);
     /* Weights that the node needs from the backend; NULL: none. */
     int (*prepare)(imp_plan *plan, imp_node *node);
     /* Floats of scratch that forward, or backward, takes; NULL: none. */
     size_t (*scratch)(const imp_plan *plan, const imp_node *node, int backward);
-    /* Floating-point operations of one pass over a picture; backward has as many. */
+    /* Floats that forward leaves for backward; NULL: none. */
+    size_t (*state)(const imp_plan *plan, const imp_node *node);
+    /* Floating-point operations of one pass over a picture; backward by the input has as many. */
     double (*operations)(const imp_layer *layer, const imp_view *in, const imp_view *out);
 
     void (*forward)(imp_plan *plan, const imp_node *node);
-    /* From node->gradient to its input's gradient. */
-    void (*backward)(imp_plan *plan, const imp_node *node, const imp_contribution *contribution);
+    /* From node->gradient to the gradients by its parameters, which it adds to; NULL: it has none. Before backward. */
+    void (*parameter_gradients)(imp_plan *plan, const imp_node *node);
+    /* From node->gradient to the gradient of its input, or with second of its second input. */
+    void (*backward)(imp_plan *plan, const imp_node *node, int second, const imp_contribution *contribution);
 } imp_operation;
 
 const imp_operation *imp_operation_find(imp_operation_kind kind); /* NULL: unknown */
@@ -45,7 +51,34 @@ extern const imp_operation imp_operation_kept;
 /* What a convolution's node asks of the backend; backward without its contribution. */
 imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node, int backward);
 
-/* Whether the halo of the input's map repeats its edge, so that its gradient comes back to the edge. */
-int imp_plan_replicates(const imp_plan *plan);
+/* The rows of a table, by the files that they are in. */
+extern const imp_operation imp_operation_input;
+extern const imp_operation imp_operation_convolution;
+extern const imp_operation imp_operation_relu, imp_operation_activation, imp_operation_add, imp_operation_concat,
+    imp_operation_scale;
+extern const imp_operation imp_operation_pool, imp_operation_max_pool, imp_operation_average;
+extern const imp_operation imp_operation_instance_norm;
+extern const imp_operation imp_operation_enlarge, imp_operation_resize, imp_operation_shuffle, imp_operation_unshuffle;
+
+/* Shape rule and operations of what changes values only. */
+int imp_same_shape(const imp_plan *plan, const imp_layer *layer, const imp_view *in, const imp_view *second,
+                   imp_view *out);
+double imp_one_operation(const imp_layer *layer, const imp_view *in, const imp_view *out);
+
+/* Backward of what reads its input's value. */
+int imp_reads_inputs(const imp_plan *plan, const imp_node *node);
+
+/* Numbers of one kind for the channels, in whole blocks, of all pictures. */
+static inline size_t imp_plan_channels(const imp_plan *plan, const imp_node *node) {
+    return (size_t)plan->options.batch * (size_t)imp_blocks(node->value.view.channels) * IMP_BLOCK;
+}
+
+static inline const imp_layer *imp_node_layer(const imp_plan *plan, const imp_node *node) {
+    return &plan->network->layers[node->layer];
+}
+
+static inline const imp_node *imp_node_input(const imp_plan *plan, const imp_node *node, int second) {
+    return &plan->nodes[second ? node->second : node->input];
+}
 
 #endif

@@ -29,12 +29,61 @@ static struct imp_packed_weights *find(const imp_network *network, const imp_ker
     return entry;
 }
 
+static int in_channels(const imp_network *network, const imp_layer *layer) {
+    return network->layers[layer->input].channels;
+}
+
+static int is_depthwise(const imp_network *network, const imp_layer *layer) {
+    return layer->groups > 1 && layer->groups == layer->channels && layer->groups == in_channels(network, layer);
+}
+
 /* Bytes of the weights, rounded up so that the bias behind them is aligned. */
 static size_t weight_bytes(const imp_network *network, const imp_kernels *kernels, const imp_layer *layer) {
-    int in_channels = network->layers[layer->input].channels;
-    size_t bytes = kernels ? kernels->packed_bytes(layer->channels, in_channels, layer->kernel, layer->kernel) : 0;
+    size_t square = (size_t)layer->kernel * (size_t)layer->kernel, bytes = 0;
 
+    if (kernels && is_depthwise(network, layer))
+        bytes = (size_t)imp_blocks(layer->channels) * square * IMP_BLOCK * sizeof(float);
+    else if (kernels)
+        bytes = kernels->packed_bytes(layer->channels, in_channels(network, layer), layer->kernel, layer->kernel);
     return imp_round_up(bytes, IMP_ALIGNMENT);
+}
+
+/* Weights of groups among those of all pairs of channels, the others zero: [out][in][k][k]. */
+static void spread_groups(const imp_network *network, const imp_layer *layer, float *all) {
+    const imp_parameter *weight = &network->parameters[layer->weight];
+    int in = in_channels(network, layer), group_in = in / layer->groups, group_out = layer->channels / layer->groups;
+    size_t square = (size_t)layer->kernel * (size_t)layer->kernel, row = (size_t)group_in * square;
+
+    memset(all, 0, (size_t)layer->channels * (size_t)in * square * sizeof *all);
+    for (int o = 0; o < layer->channels; o++) {
+        size_t first = (size_t)o * (size_t)in + (size_t)(o / group_out * group_in);
+
+        memcpy(all + first * square, weight->data + (size_t)o * row, row * sizeof *all);
+    }
+}
+
+/* 0 when there is no memory for what is packed on the way. */
+static int pack(const imp_network *network, const imp_kernels *kernels, const imp_layer *layer, int transpose,
+                void *packed) {
+    const float *weights = network->parameters[layer->weight].data;
+    int in = in_channels(network, layer), kernel = layer->kernel;
+    float *all = NULL;
+
+    if (is_depthwise(network, layer)) {
+        imp_pack_depthwise(weights, layer->channels, kernel, kernel, transpose, packed);
+        return 1;
+    }
+    if (layer->groups > 1) {
+        size_t count = (size_t)layer->channels * (size_t)in * (size_t)kernel * (size_t)kernel;
+
+        all = imp_allocator_take(&network->allocator, count * sizeof *all);
+        if (!all) return 0;
+        spread_groups(network, layer, all);
+        weights = all;
+    }
+    kernels->pack_weights(weights, layer->channels, in, kernel, kernel, transpose, packed);
+    imp_allocator_give(&network->allocator, all);
+    return 1;
 }
 
 static size_t bias_floats(const imp_layer *layer, int transpose) {
@@ -56,29 +105,32 @@ size_t imp_packed_missing(const imp_network *network, const imp_kernels *kernels
     return bytes;
 }
 
+/* Fills what lies behind the head; 0 when there is no memory. */
+static int fill(const imp_network *network, struct imp_packed_weights *entry) {
+    const imp_layer *layer = &network->layers[entry->layer];
+    size_t biases = bias_floats(layer, entry->transpose);
+    char *weights = (char *)entry + HEAD_BYTES;
+    float *bias = (float *)(weights + weight_bytes(network, entry->kernels, layer));
+
+    if (entry->kernels && !pack(network, entry->kernels, layer, entry->transpose, weights)) return 0;
+    entry->packed.weights = weights;
+    if (!biases) return 1;
+    memset(bias, 0, biases * sizeof(float));
+    memcpy(bias, network->parameters[layer->bias].data, (size_t)layer->channels * sizeof(float));
+    entry->packed.bias = bias;
+    return 1;
+}
+
 static struct imp_packed_weights *make(const imp_network *network, const imp_kernels *kernels, int index,
                                        int transpose) {
-    const imp_layer *layer = &network->layers[index];
-    size_t bytes = entry_bytes(network, kernels, index, transpose);
-    size_t biases = bias_floats(layer, transpose);
-    struct imp_packed_weights *entry = imp_allocator_take(&network->allocator, bytes);
-    char *weights;
-    float *bias;
+    struct imp_packed_weights *entry =
+        imp_allocator_take(&network->allocator, entry_bytes(network, kernels, index, transpose));
 
     if (!entry) return NULL;
-    weights = (char *)entry + HEAD_BYTES;
-    if (kernels)
-        kernels->pack_weights(network->parameters[layer->weight].data, layer->channels,
-                              network->layers[layer->input].channels, layer->kernel, layer->kernel, transpose, weights);
     *entry = (struct imp_packed_weights){.kernels = kernels, .layer = index, .transpose = transpose};
-    entry->packed.weights = weights;
-    if (biases) {
-        bias = (float *)(weights + weight_bytes(network, kernels, layer));
-        memset(bias, 0, biases * sizeof(float));
-        memcpy(bias, network->parameters[layer->bias].data, (size_t)layer->channels * sizeof(float));
-        entry->packed.bias = bias;
-    }
-    return entry;
+    if (fill(network, entry)) return entry;
+    imp_allocator_give(&network->allocator, entry);
+    return NULL;
 }
 
 int imp_packed_get(imp_context *context, const imp_network *network, const imp_kernels *kernels, int layer,
@@ -102,6 +154,14 @@ int imp_packed_get(imp_context *context, const imp_network *network, const imp_k
         return imp_fail(context, IMP_ERR_MEMORY, "out of memory: packed weights of layer %s need %zu bytes",
                         network->layers[layer].name, entry_bytes(network, kernels, layer, transpose));
     *packed = entry->packed;
+    return IMP_OK;
+}
+
+int imp_network_refresh(imp_context *context, imp_network *network) {
+    for (struct imp_packed_weights *entry = network->packed; entry; entry = entry->next)
+        if (!fill(network, entry))
+            return imp_fail(context, IMP_ERR_MEMORY, "out of memory: packing the weights of layer %s",
+                            network->layers[entry->layer].name);
     return IMP_OK;
 }
 

@@ -18,6 +18,10 @@ size_t imp_packed_missing(const imp_network *network, const imp_kernels *kernels
 int imp_packed_get(imp_context *context, const imp_network *network, const imp_kernels *kernels, int layer,
                    int transpose, imp_packed *packed);
 
+/* After parameters of a network that trains were changed: packs them anew, in place, while no plan of it runs.
+   IMP_ERR_MEMORY. */
+int imp_network_refresh(imp_context *context, imp_network *network);
+
 /* Releases all packed weights of the network, for imp_network_release. */
 void imp_packed_release(imp_network *network);
 

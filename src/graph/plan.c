@@ -174,6 +174,7 @@ void imp_plan_free(imp_plan *plan) {
     imp_release(plan->context, plan->nodes);
     imp_release(plan->context, plan->tap_nodes);
     imp_release(plan->context, plan->taps);
+    imp_release(plan->context, plan->parameter_gradients);
     imp_release(plan->context, plan);
 }
 
@@ -200,6 +201,7 @@ void imp_plan_run(imp_plan *plan, int again) {
         if (!node->operation->forward) continue;
         if (again && node->tap >= 0 && plan->taps[node->tap].use == IMP_TAP_OUTPUT) break;
         node->operation->forward(plan, node);
+        if (node->padding != IMP_PADDING_ZERO) plan->backend->fill_halo(plan->context, &node->value, node->padding);
         imp_work_record_add(&node->work[IMP_WORK_FORWARD], start);
         if (!again && node->regions[IMP_REGION_STATISTICS].floats) take_statistics(plan, node);
     }
@@ -213,6 +215,14 @@ int imp_plan_forward(imp_plan *plan, const float *pixels) {
     plan->ran = 1;
     plan->can_go_back = plan->options.backward;
     return IMP_OK;
+}
+
+void imp_plan_set_styles(imp_plan *plan, const float *styles) {
+    plan->styles = styles;
+}
+
+void imp_plan_set_parameter_gradient(imp_plan *plan, int parameter, float *gradient) {
+    plan->parameter_gradients[parameter] = gradient;
 }
 
 static const imp_node *tapped(const imp_plan *plan, int tap) {
@@ -312,6 +322,10 @@ void imp_plan_read_map(const imp_plan *plan, int tap, int picture, float *out) {
     imp_map map = imp_map_picture(&tapped(plan, tap)->value, picture);
 
     plan->backend->read_map(plan->context, &map, out);
+}
+
+void imp_plan_read_planes(const imp_plan *plan, int tap, float *planes) {
+    plan->backend->read_planes(plan->context, &tapped(plan, tap)->value, planes);
 }
 
 /* ---- Profile ----------------------------------------------------------------------------------------------------- */

@@ -14,12 +14,11 @@
 
 typedef struct imp_plan imp_plan;
 
-typedef enum imp_padding { IMP_PADDING_ZERO, IMP_PADDING_REPLICATE } imp_padding;
-
 typedef enum imp_tap_use {
     IMP_TAP_STATISTICS = 1,
-    IMP_TAP_MAP = 2,   /* keep the map for imp_plan_map_loss and imp_plan_copy_map */
-    IMP_TAP_OUTPUT = 4 /* the last layer of a part of the network: graph/strips.h */
+    IMP_TAP_MAP = 2,    /* keep the map for imp_plan_map_loss and imp_plan_copy_map */
+    IMP_TAP_OUTPUT = 4, /* the last layer of a part of the network: graph/strips.h */
+    IMP_TAP_PLANES = 8  /* a picture: its map is read, and its gradient given, as planes */
 } imp_tap_use;
 
 typedef struct imp_tap {
@@ -33,9 +32,10 @@ typedef struct imp_plan_options {
     int tap_count;
     imp_pool_kind pooling;
     float average_scale;       /* multiplies averages (2 keeps the scale of activations); 1 is plain */
-    imp_padding first_padding; /* of layers that read the input; all others pad with zero */
+    imp_padding first_padding; /* of layers that read the input, where these say zero; REFLECT is not for this */
     imp_element element;       /* of all maps and their gradients; bf16 is half the memory */
     int backward;              /* 0: activations are freed as soon as nothing needs them */
+    int training;              /* with backward: the gradients are by the parameters, not by the pixels */
     int input_layer;           /* not 0: a part of the network from this layer's output on, of that height and width */
 } imp_plan_options;
 
@@ -57,6 +57,7 @@ typedef struct imp_tap_gradient {
     const float *by_sum;    /* [channels], or NULL */
     float map_weight;       /* 0: no map loss */
     const imp_map_target *target;
+    const float *planes; /* of a tap with IMP_TAP_PLANES: dLoss/dplanes, [3, height, width]; NULL: none */
 } imp_tap_gradient;
 
 /* The memory that a plan of these options takes, in bytes, and its floating-point operations for one forward (and, with
@@ -70,6 +71,14 @@ void imp_plan_free(imp_plan *plan);
 
 /* pixels: [batch, 3, height, width] floats, RGB planes, 0..255. Never fails. */
 int imp_plan_forward(imp_plan *plan, const float *pixels);
+
+/* How much of each style the pictures have, [batch, styles], for the norms of the passes that follow; kept by the caller.
+   NULL, as at first: all of the first style. */
+void imp_plan_set_styles(imp_plan *plan, const float *styles);
+
+/* Where the gradient by a parameter, summed over the batch, is added to in backward passes: as many floats as the
+   parameter has, kept by the caller. NULL, as at first: nowhere; what leads only to such parameters is not computed. */
+void imp_plan_set_parameter_gradient(imp_plan *plan, int parameter, float *gradient);
 
 /* After forward. tap: index into options->taps. Valid until the next forward, over a backward too; all zero for a
    tap without IMP_TAP_STATISTICS. A NaN on the way shows in the sums. */
@@ -87,9 +96,13 @@ double imp_plan_map_loss(imp_plan *plan, int tap, int picture, const imp_map_tar
 void imp_plan_tap_shape(const imp_plan *plan, int tap, int *channels, int *height, int *width);
 void imp_plan_read_map(const imp_plan *plan, int tap, int picture, float *out);
 
+/* The map of a tap with IMP_TAP_PLANES, of factor x factor pixels in 3 factor^2 channels as PyTorch's PixelShuffle has them
+   and on the scale -1..1, as planes on 0..255 that may lie outside. planes: [batch, 3, height, width]. */
+void imp_plan_read_planes(const imp_plan *plan, int tap, float *planes);
+
 /* gradients: [tap_count * batch], picture fastest; all zero where a tap of a picture has none. pixel_gradient:
-   [batch, 3, height, width], written. Once after each forward, whose maps it overwrites. IMP_ERR_ARGUMENT for a
-   target of another shape. */
+   [batch, 3, height, width], written; NULL for a plan that trains. Once after each forward, whose maps it overwrites.
+   IMP_ERR_ARGUMENT for a target of another shape. */
 int imp_plan_backward(imp_plan *plan, const imp_tap_gradient *gradients, float *pixel_gradient);
 
 /* What ran, for --verbose, summed over all calls so far: forward's nodes in their order, then backward's. Returns 0

@@ -61,8 +61,10 @@ static int can_be_cut(const imp_network *network, const imp_plan_options *option
     for (int i = deepest; i > 0; i = network->layers[i].input) {
         const imp_layer *layer = &network->layers[i];
 
+        if (!imp_operation_find(layer->kind)->any_windows) return 0;
         if (layer->kind == IMP_OPERATION_CONVOLUTION &&
-            (layer->stride != 1 || layer->kernel % 2 == 0 || layer->padding != layer->kernel / 2))
+            (layer->stride != 1 || layer->padding_mode != IMP_PADDING_ZERO || imp_layer_dilation(layer) != 1 ||
+             layer->kernel % 2 == 0 || layer->padding != layer->kernel / 2))
             return 0;
     }
     return 1;

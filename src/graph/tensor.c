@@ -70,14 +70,22 @@ imp_map imp_map_rows(const imp_map *map, int begin, int end) {
     return rows;
 }
 
-imp_map imp_map_extended(const imp_map *map) {
-    imp_map whole = *map;
+imp_map imp_map_extended(const imp_map *map, int pixels) {
+    imp_map larger = *map;
 
-    if (whole.view.at) whole.view.at = imp_map_pixel(map, 0, 0, -map->halo, -map->halo);
-    whole.view.height += 2 * map->halo;
-    whole.view.width += 2 * map->halo;
-    whole.halo = 0;
-    return whole;
+    if (larger.view.at) larger.view.at = imp_map_pixel(map, 0, 0, -pixels, -pixels);
+    larger.view.height += 2 * pixels;
+    larger.view.width += 2 * pixels;
+    larger.halo -= pixels;
+    return larger;
+}
+
+imp_map imp_map_blocks(const imp_map *map, int begin, int channels) {
+    imp_map some = *map;
+
+    if (some.view.at) some.view.at = imp_map_pixel(map, 0, begin, 0, 0);
+    some.view.channels = channels;
+    return some;
 }
 
 int imp_map_same_shape(const imp_map *a, const imp_map *b) {

@@ -34,8 +34,11 @@ imp_map imp_map_rows(const imp_map *map, int begin, int end);
 /* The same, with the halo: above and below it lies in the rows that were left out. */
 imp_map imp_map_band(const imp_map *map, int begin, int end);
 
-/* The same memory seen with its halo as a part of the area, and without a halo around that. */
-imp_map imp_map_extended(const imp_map *map);
+/* The same memory with so many pixels of its halo seen as a part of the area. */
+imp_map imp_map_extended(const imp_map *map, int pixels);
+
+/* The same memory of all pictures, seen as so many channels alone, from the beginning of a block on. */
+imp_map imp_map_blocks(const imp_map *map, int begin, int channels);
 
 int imp_map_same_shape(const imp_map *a, const imp_map *b); /* and element; halos may differ */
 

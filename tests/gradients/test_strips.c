@@ -105,7 +105,7 @@ static void run_whole(whole_run *run, imp_context *context, const fixture_case *
         double values;
 
         run->gradients[i] =
-            (imp_tap_gradient){term->by_second, term->by_sum, term->map_weight, made->targets[i / at->batch]};
+            (imp_tap_gradient){term->by_second, term->by_sum, term->map_weight, made->targets[i / at->batch], NULL};
         if (made->targets[i / at->batch])
             run->losses[i] =
                 imp_plan_map_loss(made->plan, i / at->batch, i % at->batch, made->targets[i / at->batch], &values);

@@ -116,7 +116,14 @@ static void near(const char *what, double ours, double theirs, double tolerance)
 /* A layer's map of the content, [c, h, w]; the caller's to free. */
 static float *content_map(const char *layer, imp_element element, int *c, int *h, int *w) {
     imp_tap tap = {imp_network_find_tap(&fix.model->network, layer), IMP_TAP_MAP};
-    imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, element, 0, 0};
+    imp_plan_options options = {.batch = 1,
+                                .height = SIDE,
+                                .width = SIDE,
+                                .taps = &tap,
+                                .tap_count = 1,
+                                .pooling = IMP_POOL_MAX,
+                                .average_scale = 1,
+                                .element = element};
     imp_plan *plan;
     require(imp_plan_create(fix.context, &fix.model->network, &options, &plan));
     require(imp_plan_forward(plan, fix.content));
@@ -158,7 +165,14 @@ static void gram_matrices(void **state) {
         char full[16];
         snprintf(full, sizeof full, "conv%s", name);
         imp_tap tap = {imp_network_find_tap(&fix.model->network, full), IMP_TAP_STATISTICS};
-        imp_plan_options options = {1, SIDE, SIDE, &tap, 1, IMP_POOL_MAX, 1, IMP_PADDING_ZERO, IMP_ELEMENT_F32, 0, 0};
+        imp_plan_options options = {.batch = 1,
+                                    .height = SIDE,
+                                    .width = SIDE,
+                                    .taps = &tap,
+                                    .tap_count = 1,
+                                    .pooling = IMP_POOL_MAX,
+                                    .average_scale = 1,
+                                    .element = IMP_ELEMENT_F32};
         imp_plan *plan;
         require(imp_plan_create(fix.context, &fix.model->network, &options, &plan));
         require(imp_plan_forward(plan, fix.style));
