@@ -71,13 +71,14 @@ static void make_partials(void *user, int64_t begin, int64_t end, int thread) {
     for (int64_t item = begin; item < end; item++) {
         int picture = (int)(item / job->out_blocks), block = (int)(item % job->out_blocks);
         imp_convolution convolution = picture_job(job, picture);
-        float *partial = job->map->scratch + (size_t)picture * job->picture + (size_t)block * job->panel;
+        float *partial = job->map->scratch + (size_t)picture * job->picture;
         int rows = convolution.out.height;
 
         if (job->depthwise)
             job->kernels->depthwise_weight_gradient(&convolution, block, block + 1, 0, rows, partial);
         else
-            job->kernels->weight_gradient(&convolution, block, block + 1, 0, job->in_blocks, 0, rows, partial);
+            job->kernels->weight_gradient(&convolution, block, block + 1, 0, job->in_blocks, 0, rows,
+                                          partial + (size_t)block * job->panel);
     }
 }
 
