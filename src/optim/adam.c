@@ -1,4 +1,5 @@
-/* Adam (Kingma and Ba, arXiv 1412.6980); bias correction and the place of epsilon as torch.optim.Adam has them. */
+/* Adam (Kingma and Ba, arXiv 1412.6980); bias correction and the place of epsilon as torch.optim.Adam has them.
+ * With a decay, AdamW (Loshchilov and Hutter, arXiv 1711.05101). */
 #include <math.h>
 
 #include "base/memory.h"
@@ -8,7 +9,7 @@
 struct imp_adam {
     imp_context *context;
     size_t n;
-    double beta1, beta2, epsilon;
+    double beta1, beta2, epsilon, decay;
     int64_t steps;
     float *m, *v; /* [n] each */
 };
@@ -49,24 +50,28 @@ void imp_adam_set_steps(imp_adam *adam, int64_t steps) {
     adam->steps = steps < 0 ? 0 : steps;
 }
 
+void imp_adam_set_decay(imp_adam *adam, double decay) {
+    adam->decay = decay;
+}
+
 typedef struct adam_job {
     float *m, *v, *x;
     const float *gradient;
-    float take1, keep2, take2, step, root_correction, epsilon;
+    float keep, take1, keep2, take2, step, root_correction, epsilon;
 } adam_job;
 
 static void step_range(void *user, int64_t begin, int64_t end, int thread) {
     const adam_job *job = user;
     float *restrict m = job->m, *restrict v = job->v, *restrict x = job->x;
     const float *restrict gradient = job->gradient;
-    float take1 = job->take1, keep2 = job->keep2, take2 = job->take2;
+    float keep = job->keep, take1 = job->take1, keep2 = job->keep2, take2 = job->take2;
     float step = job->step, root_correction = job->root_correction, epsilon = job->epsilon;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         float g = gradient[i];
         m[i] += take1 * (g - m[i]);
         v[i] = keep2 * v[i] + take2 * g * g;
-        x[i] -= step * (m[i] / (sqrtf(v[i]) * root_correction + epsilon));
+        x[i] = keep * x[i] - step * (m[i] / (sqrtf(v[i]) * root_correction + epsilon));
     }
 }
 
@@ -78,6 +83,7 @@ void imp_adam_step(imp_adam *adam, double learning_rate, float *x, const float *
                     .v = adam->v,
                     .x = x,
                     .gradient = gradient,
+                    .keep = (float)(1 - learning_rate * adam->decay),
                     .take1 = (float)(1 - adam->beta1),
                     .keep2 = (float)adam->beta2,
                     .take2 = (float)(1 - adam->beta2),

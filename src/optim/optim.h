@@ -29,12 +29,47 @@ void imp_adam_state(imp_adam *adam, float **m, float **v, int64_t *steps);
 /* Carries a step count (>= 0) over to a new object, so that the bias correction goes on where it was. */
 void imp_adam_set_steps(imp_adam *adam, int64_t steps);
 
+/* AdamW (Loshchilov and Hutter, arXiv 1711.05101): every step multiplies x by 1 - rate * decay first. 0, as it is made:
+   plain Adam, to the bit. */
+void imp_adam_set_decay(imp_adam *adam, double decay);
+
 void imp_adam_free(imp_adam *adam);
 
 /* ---- Schedules and averages -------------------------------------------------------------------------------------- */
 
 /* PyTorch's StepLR: initial * gamma^(iteration / step_size), iteration from 0. step_size <= 0: no decay. */
 double imp_step_lr(double initial, int64_t step_size, double gamma, int64_t iteration);
+
+typedef enum imp_schedule_kind {
+    IMP_SCHEDULE_CONSTANT,
+    IMP_SCHEDULE_STEP,  /* imp_step_lr */
+    IMP_SCHEDULE_COSINE /* half a wave from the initial rate down to its least share (arXiv 1608.03983, no restarts) */
+} imp_schedule_kind;
+
+typedef struct imp_schedule {
+    imp_schedule_kind kind;
+    double initial;    /* the rate after the warm-up */
+    int64_t warm_up;   /* steps over which the rate rises evenly, the last of them at initial; 0: none */
+    int64_t steps;     /* of the whole, the warm-up too */
+    int64_t step_size; /* IMP_SCHEDULE_STEP: counted from the end of the warm-up */
+    double gamma;
+    double least; /* IMP_SCHEDULE_COSINE: the share of initial that the rate tends to */
+} imp_schedule;
+
+/* The rate of a step, from 0 on. */
+double imp_schedule_rate(const imp_schedule *schedule, int64_t step);
+
+/* Gradients of several arrays, as training has one for each parameter. */
+typedef struct imp_gradients {
+    float *const *arrays; /* [count]; NULL: left out */
+    const size_t *lengths;
+    double *squares; /* [count], for the sums of each */
+    int count;
+} imp_gradients;
+
+/* The norm of all together; where it is finite and over most, all are scaled down to that, as
+   torch.nn.utils.clip_grad_norm_ does. most 0: they stay. */
+double imp_clip_norm(imp_context *context, const imp_gradients *gradients, double most);
 
 /* Exponential average of iterates without the bias of its start: average = sum of decay^(step - k) x_k over
    the sum of those weights, k = 1..step. step counts from 1; at step 1 average becomes x. decay in [0, 1). */

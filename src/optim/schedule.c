@@ -9,6 +9,17 @@ double imp_step_lr(double initial, int64_t step_size, double gamma, int64_t iter
     return initial * pow(gamma, (double)(iteration / step_size));
 }
 
+double imp_schedule_rate(const imp_schedule *schedule, int64_t step) {
+    const double half_turn = 3.14159265358979323846;
+    if (step < schedule->warm_up) return schedule->initial * (double)(step + 1) / (double)schedule->warm_up;
+    int64_t after = step - schedule->warm_up, last = schedule->steps - schedule->warm_up;
+    if (schedule->kind == IMP_SCHEDULE_STEP)
+        return imp_step_lr(schedule->initial, schedule->step_size, schedule->gamma, after);
+    if (schedule->kind == IMP_SCHEDULE_CONSTANT || last < 1) return schedule->initial;
+    double wave = 0.5 * (1 + cos(half_turn * fmin(1, (double)after / (double)last)));
+    return schedule->initial * (schedule->least + (1 - schedule->least) * wave);
+}
+
 typedef struct average_job {
     float weight; /* of the new iterate */
     const float *x;
