@@ -66,6 +66,11 @@ typedef enum imp_status {
 /* A few words for a status, such as "out of memory"; for the details of a failure see imp_error. Never NULL. */
 IMP_API const char *imp_status_string(int status);
 
+/* Of the names that at(user, 0), at(user, 1), ... gives, up to NULL, the one nearest to word, to ask "did you mean";
+   NULL when none is near enough to have been meant. */
+IMP_API const char *imp_nearest_name(const char *word, const char *(*at)(const void *user, int index),
+                                     const void *user);
+
 /* ---- Context: threads, memory, log, last error ------------------------------------------------------------------- */
 
 typedef struct imp_context imp_context;

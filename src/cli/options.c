@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/report.h"
+#include "impasto.h"
 
 bool imp_cli_number(const char *text, double *number) {
     /* strtod alone would take " 5", "nan", "inf" and "0x10" as well. */
@@ -154,58 +155,23 @@ static int set_value(const imp_cli_option *option, const char *text, void *setti
     return imp_cli_fail(IMP_CLI_USAGE, "--%s: '%s' is not %s", option->name, text, imp_cli_range_text(range, option));
 }
 
-/* Levenshtein's distance, up to a limit above which words are not worth comparing. */
-static int edit_distance(const char *a, const char *b) {
-    enum { LONGEST = 40 };
-    size_t length_a = strlen(a), length_b = strlen(b);
-    if (length_a > LONGEST || length_b > LONGEST) return LONGEST;
-    int row[LONGEST + 1];
-    for (size_t j = 0; j <= length_b; j++) row[j] = (int)j;
-    for (size_t i = 1; i <= length_a; i++) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= length_b; j++) {
-            int replaced = diagonal + (a[i - 1] != b[j - 1]);
-            int changed = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = replaced < changed ? replaced : changed;
-        }
-    }
-    return row[length_b];
+static const char *plain_name_at(const void *names, int index) {
+    return (*(const imp_cli_names *)names)(index);
 }
 
-/* The distance when word could have meant name (a third of it mistyped, or its beginning), else -1. */
-static int nearness(const char *word, const char *name) {
-    size_t length = strlen(word);
-    if (length >= 3 && strncmp(word, name, length) == 0) return 0;
-    int distance = edit_distance(word, name);
-    return length >= 3 && distance <= ((int)length + 1) / 3 ? distance : -1;
+const char *imp_cli_nearest(const char *word, imp_cli_names at) {
+    return imp_nearest_name(word, plain_name_at, &at);
 }
 
-const char *imp_cli_nearest(const char *word, const char *(*at)(int index)) {
-    const char *nearest = NULL;
-    int best = 0;
-    for (int i = 0; at(i); i++) {
-        int distance = nearness(word, at(i));
-        if (distance < 0 || (nearest && distance >= best)) continue;
-        nearest = at(i);
-        best = distance;
-    }
-    return nearest;
+static const char *option_name_at(const void *command, int index) {
+    return ((const imp_cli_command *)command)->options[index].name;
 }
 
 static int unknown_option(const imp_cli_command *command, const char *word) {
-    const char *nearest = NULL;
     char name[64];
-    int best = 0;
     word += strspn(word, "-");
     snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
-    for (const imp_cli_option *option = command->options; option->name; option++) {
-        int distance = nearness(name, option->name);
-        if (distance < 0 || (nearest && distance >= best)) continue;
-        nearest = option->name;
-        best = distance;
-    }
+    const char *nearest = imp_nearest_name(name, option_name_at, command);
     const char *dashes = strlen(name) > 1 ? "--" : "-";
     if (nearest)
         return imp_cli_fail(IMP_CLI_USAGE, "%s: there is no option %s%s; did you mean --%s?", command->name, dashes,

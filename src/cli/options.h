@@ -26,6 +26,9 @@ typedef struct imp_cli_texts {
     const char *items[IMP_CLI_MAX_TEXTS];
 } imp_cli_texts;
 
+/* Names from 0 on; NULL past the last. */
+typedef const char *(*imp_cli_names)(int index);
+
 typedef struct imp_cli_option {
     const char *name; /* without its dashes; NULL ends a table */
     char letter;      /* 'o' for -o; 0: none */
@@ -35,7 +38,7 @@ typedef struct imp_cli_option {
     const char *help;
     double minimum, maximum;            /* of integers, numbers, seconds, bytes */
     bool above;                         /* minimum itself is too small */
-    const char *(*choice)(int index);   /* names; NULL past the last */
+    imp_cli_names choice;               /* NULL: not a choice */
     const char *(*describe)(int index); /* a few words for each name; may be NULL */
 } imp_cli_option;
 
@@ -62,8 +65,8 @@ int imp_cli_parse(const imp_cli_command *command, char **words, int count, void 
 /* A number without trailing text, space, "nan" or "inf"; false for anything else and for what overflows. */
 bool imp_cli_number(const char *text, double *number);
 
-/* Of the names that at(0), at(1), ... gives, the one nearest to word; NULL when none is near enough to be meant. */
-const char *imp_cli_nearest(const char *word, const char *(*at)(int index));
+/* imp_nearest_name of plain lists. */
+const char *imp_cli_nearest(const char *word, imp_cli_names at);
 
 /* What the option takes: "a whole number from 16 to 65535". */
 enum { IMP_CLI_RANGE_TEXT = 160 };
