@@ -325,6 +325,132 @@ IMP_API int imp_painting_profile(const imp_painting *painting, int index, imp_no
 
 IMP_API void imp_painting_free(imp_painting *painting);
 
+/* ---- Training: networks taught by a recipe ----------------------------------------------------------------------- */
+
+/* The way of the data:  recipe (JSON) -> training (create, step until done; save now and then) -> model file.
+ *
+ *     imp_recipe_parse(context, text, length, "recipe.json", &recipe);
+ *     imp_training_create(context, recipe, &source, &training);
+ *     if (goes_on) imp_training_load(training, "checkpoint.safetensors");
+ *     do {
+ *         status = imp_training_step(training, &progress);
+ *         if (progress.step % 500 == 0) imp_training_save(training, "checkpoint.safetensors");
+ *     } while (!status && !progress.done);
+ *     imp_training_export(training, "model.safetensors", IMP_STORAGE_F16);
+ *
+ * The engine opens no pictures: crops and paintings come from a callback. */
+
+typedef struct imp_recipe imp_recipe;
+
+/* Reads a recipe strictly: a key that is not known, a value of another type or out of its range stop it, with the line
+   and, for keys and names, the nearest one that is known. IMP_ERR_FORMAT: no JSON; IMP_ERR_ARGUMENT: everything else. name
+   stands in messages. Nothing of text is needed afterwards. The recipe must go before the context. */
+IMP_API int imp_recipe_parse(imp_context *context, const char *text, size_t length, const char *name,
+                             imp_recipe **recipe);
+IMP_API void imp_recipe_free(imp_recipe *recipe);
+
+typedef struct imp_recipe_info {
+    size_t size;
+    const char *text; /* the whole, as it was read */
+    const char *task, *architecture, *loss_network;
+    int batch, source_count, style_count, stage_count;
+    int64_t steps; /* of all stages together */
+    uint64_t seed;
+    int crop_side, flip;
+    double least_scale, most_scale; /* a picture's shorter side becomes crop_side times a number between these */
+    const char *validation;         /* a folder or list of pictures; "": none */
+    int validation_side, validation_count, validation_every;
+    int checkpoint_every;
+} imp_recipe_info;
+/* The strings live as long as the recipe. IMP_ERR_ARGUMENT, without words: NULL, or a size that cannot be right. */
+IMP_API int imp_recipe_get_info(const imp_recipe *recipe, imp_recipe_info *info);
+
+/* Where the crops of "train" come from: a folder or list of pictures, "" for noise, and how often beside the others.
+   IMP_ERR_ARGUMENT: past the last. */
+IMP_API int imp_recipe_get_source(const imp_recipe *recipe, int index, const char **pictures, double *share);
+
+/* NULL past the last. */
+IMP_API const char *imp_recipe_style_name(const imp_recipe *recipe, int index);
+IMP_API const char *imp_recipe_stage_name(const imp_recipe *recipe, int index);
+
+/* A key that recipes may have, for help and documentation. */
+typedef struct imp_recipe_key_info {
+    size_t size;
+    char path[96];    /* "stages[].learning_rate" */
+    char takes[160];  /* "a number above 0 and up to 10" */
+    char initial[32]; /* what it is when it is not given; "needed" where it must be, "" for lists and objects */
+    const char *help;
+} imp_recipe_key_info;
+/* IMP_ERR_ARGUMENT past the last. */
+IMP_API int imp_recipe_get_key(int index, imp_recipe_key_info *info);
+
+/* Where pictures come from. The callbacks are called by the thread that called the library, return IMP_OK or a negative
+   imp_status, and say themselves what was wrong: the training's own error only tells what was asked for. */
+typedef struct imp_training_source {
+    size_t size; /* sizeof(imp_training_source) */
+    void *user;
+    /* A square crop for planes [3][side][side], RGB on the 0..255 scale. set: "train" or "validation". It is a function of
+       number alone (and of the recipe), so that a training that goes on sees what it would have seen. Numbers of
+       "train" are asked for in order, from the first step's on: step * batch. */
+    int (*crop)(void *user, const char *set, uint64_t number, int side, float *planes);
+    /* The picture that the recipe calls by name, made in context by imp_image_create or imp_picture_read; the engine
+       releases it. */
+    int (*picture)(void *user, imp_context *context, const char *name, imp_image *image);
+    /* The model that the recipe calls by name; the engine frees it. */
+    int (*model)(void *user, imp_context *context, const char *name, imp_model **model);
+} imp_training_source;
+
+typedef struct imp_training imp_training;
+
+/* Reads loss network and paintings, makes the network with the recipe's seed, and checks that the recipe fits them.
+   recipe and what source points to must outlive the training. */
+IMP_API int imp_training_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                                imp_training **training);
+
+#define IMP_TRAINING_MAX_LOSSES 16
+
+typedef struct imp_training_progress {
+    size_t size;
+    int64_t step, steps;                    /* done so far, with those before a load; of the recipe */
+    int stage, stages;                      /* that the step belonged to, from 1; how many there are */
+    double learning_rate, gradient_norm;    /* of the step; the norm before clipping */
+    double losses[IMP_TRAINING_MAX_LOSSES]; /* before the step, in the order of imp_training_loss_name; the first one is
+                                               their weighted sum, the others are before their weights */
+    double seconds, seconds_left;           /* since create or load; estimated to the end */
+    double pictures_per_second;             /* since create or load */
+    int done;                               /* 1 after the last step */
+} imp_training_progress;
+
+/* One step on one batch; after the last one it does nothing. IMP_ERR_NUMERIC: a loss or the gradient is not finite; the
+   weights are as they were before the step. After any failure the step may be repeated, or an earlier state loaded.
+   progress, written unless the step failed, may be NULL. */
+IMP_API int imp_training_step(imp_training *training, imp_training_progress *progress);
+
+/* "total", "content", "style", ...; NULL past the last. */
+IMP_API const char *imp_training_loss_name(const imp_training *training, int index);
+
+/* Losses over the crops 0 .. count - 1 of "validation" (rounded up to whole batches), with the averaged weights.
+   losses: [IMP_TRAINING_MAX_LOSSES]. */
+IMP_API int imp_training_validate(imp_training *training, int count, double *losses);
+
+/* What the averaged weights make of a photo with the style of that index; *out is created, of the photo's size, and its
+   pixels are NULL on failure. IMP_ERR_UNSUPPORTED: this network paints nothing. */
+IMP_API int imp_training_paint(imp_training *training, const imp_image *photo, int style, imp_image *out);
+
+/* Writes all that the training needs to go on: weights, moments, averages, the step, the recipe's text. To a temporary
+   file that is then renamed: path is whole or untouched, also when the disk is full or the process is killed. */
+IMP_API int imp_training_save(imp_training *training, const char *path);
+
+/* Goes on from a file of imp_training_save, to the same bits as if nothing had been between. The recipe's steps, rates
+   and losses may have changed. IMP_ERR_ARGUMENT: it is of another network, or of other styles. The training is untouched
+   by a failure. */
+IMP_API int imp_training_load(imp_training *training, const char *path);
+
+/* Writes the network with its averaged weights as a model file. */
+IMP_API int imp_training_export(imp_training *training, const char *path, imp_storage storage);
+
+IMP_API void imp_training_free(imp_training *training);
+
 #ifdef __cplusplus
 }
 #endif
