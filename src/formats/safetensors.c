@@ -203,6 +203,15 @@ void imp_safetensors_checksum(const imp_tensors *tensors, char text[IMP_CHECKSUM
     snprintf(text, IMP_CHECKSUM_LENGTH, "crc32:%08lx", sum);
 }
 
+int imp_safetensors_is_whole(const imp_tensors *tensors) {
+    const char *written = imp_tensors_metadata(tensors, "checksum");
+    char computed[IMP_CHECKSUM_LENGTH];
+
+    if (!written) return 1;
+    imp_safetensors_checksum(tensors, computed);
+    return strcmp(written, computed) == 0;
+}
+
 int imp_safetensors_read_number(const char *text, double *number) {
     json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
     int is_number = json_is_number(value);

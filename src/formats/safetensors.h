@@ -10,6 +10,9 @@ int imp_safetensors_parse(imp_context *context, const uint8_t *bytes, size_t len
 #define IMP_CHECKSUM_LENGTH 16
 void imp_safetensors_checksum(const imp_tensors *tensors, char text[IMP_CHECKSUM_LENGTH]);
 
+/* Whether the metadata's checksum is right; 1 too where there is none, in the file of another program. */
+int imp_safetensors_is_whole(const imp_tensors *tensors);
+
 /* Numbers in metadata, which holds texts only; whatever the locale. 0: not a number; no memory. */
 #define IMP_NUMBER_LENGTH 32
 int imp_safetensors_read_number(const char *text, double *number);

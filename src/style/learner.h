@@ -1,0 +1,43 @@
+/* What training optimises: parameters, and a loss with its gradient on a batch of crops. Training knows no networks; a
+ * styler, a student and a test's toy all are learners. */
+#ifndef IMP_STYLE_LEARNER_H
+#define IMP_STYLE_LEARNER_H
+
+#include "style/recipe.h"
+
+#define IMP_LEARNER_DIMENSIONS 8
+
+typedef struct imp_learner_parameter {
+    const char *name; /* "conv1_1.weight", at most 200 bytes: checkpoints put a word in front */
+    int dimensions;
+    int64_t shape[IMP_LEARNER_DIMENSIONS];
+    float *data; /* the f32 masters, changed in place */
+    int state;   /* no gradient trains it (a running mean): evaluate itself changes it, when it takes gradients */
+} imp_learner_parameter;
+
+typedef struct imp_learner {
+    void *user;
+    const char *architecture; /* what a checkpoint must be of: the name, with all that shapes do not tell */
+    const imp_learner_parameter *parameters;
+    int parameter_count;
+    const char *const *losses; /* names: "total", then those that it is made of; up to IMP_TRAINING_MAX_LOSSES */
+    int loss_count;
+
+    /* Losses, and the gradients by parameter, of the recipe's batch: planes[i] is a crop [3, side, side], number the
+       step's, from which alone randomness may come. gradients[i] is overwritten; NULL: parameter i stays as it is. When
+       all are NULL nothing changes, states neither. */
+    int (*evaluate)(void *user, int64_t number, const float *const *planes, double *losses, float *const *gradients);
+    /* After the parameters were changed: copies made of them (packed, rounded) are made anew. */
+    int (*refresh)(void *user);
+    /* out [3, height, width] from planes of that size, in a style. NULL: this network paints nothing. */
+    int (*paint)(void *user, int style, const float *planes, int width, int height, float *out);
+    /* Writes the model file. */
+    int (*write)(void *user, const char *path, imp_storage storage);
+    void (*release)(void *user);
+} imp_learner;
+
+/* The learner that the recipe describes, for imp_training_create. On failure *learner is empty. */
+int imp_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                       imp_learner *learner);
+
+#endif
