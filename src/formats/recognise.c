@@ -93,7 +93,14 @@ static int begins_with_global(const uint8_t *bytes, size_t length) {
     return i > 1 && i < length && bytes[i] == '\n';
 }
 
+/* A length below 2^32, which may begin as a pickle does, then JSON. */
+static int is_safetensors(const uint8_t *bytes, size_t length) {
+    static const uint8_t zeros[4];
+    return length > 8 && bytes[8] == '{' && memcmp(bytes + 4, zeros, sizeof zeros) == 0;
+}
+
 imp_file_kind imp_recognise(const uint8_t *bytes, size_t length) {
+    if (is_safetensors(bytes, length)) return IMP_FILE_SAFETENSORS;
     if (length >= 4 && memcmp(bytes, "PK\3\4", 4) == 0) return IMP_FILE_ZIP;
     if (length >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return IMP_FILE_PICKLE;
     if (begins_with_global(bytes, length)) return IMP_FILE_PICKLE;

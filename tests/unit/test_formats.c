@@ -305,6 +305,22 @@ static void test_written_and_read(void **state) {
     }
 }
 
+/* Some lengths begin as a pickle does (640 is 80 02), and some as the first word of one. */
+static void test_headers_of_every_length(void **state) {
+    static const int64_t side[1] = {6};
+    static char words[1600];
+    const imp_tensor_source source = {"a.weight", 1, side, numbers};
+    (void)state;
+    for (size_t length = 0; length + 8 < sizeof words; length += 8) {
+        imp_key_value metadata = {(char *)"origin", words};
+        imp_tensors tensors;
+        assert_int_equal(imp_safetensors_write(context, path, &source, 1, IMP_F32, &metadata, 1), IMP_OK);
+        assert_int_equal(imp_tensors_read(context, path, &tensors), IMP_OK);
+        imp_tensors_release(context, &tensors);
+        memset(words + length, 'x', 8);
+    }
+}
+
 /* What cannot be written leaves the file that is there alone. */
 static void test_values_too_large_for_half_a_float(void **state) {
     static const float large[6] = {1, 2, 70000, 4, 5, 6}, huge[6] = {3.4e38f, 0, 0, 0, 0, 0};
@@ -390,6 +406,7 @@ int main(void) {
         cmocka_unit_test(test_cut_everywhere),
         cmocka_unit_test(test_what_is_no_model),
         cmocka_unit_test(test_written_and_read),
+        cmocka_unit_test(test_headers_of_every_length),
         cmocka_unit_test(test_values_too_large_for_half_a_float),
         cmocka_unit_test(test_a_full_disk),
         cmocka_unit_test(test_numbers_in_metadata),
