@@ -50,9 +50,9 @@ static int choose(imp_training *training, int stage, const char *pattern) {
     if (found) return IMP_OK;
     const char *nearest = imp_nearest_name(pattern, parameter_at, learner);
     return imp_fail(training->context, IMP_ERR_ARGUMENT,
-                    "stage %d: no parameter of %.60s has a name like \"%.60s\"; %s \"%.100s\"", stage + 1,
+                    "stage %d: no parameter of %.60s has a name like \"%.60s\"; %s \"%.100s\"%s", stage + 1,
                     learner->architecture, pattern, nearest ? "did you mean" : "the first one is",
-                    nearest ? nearest : learner->parameters[0].name);
+                    nearest ? nearest : learner->parameters[0].name, nearest ? "?" : "");
 }
 
 static int choose_all(imp_training *training) {
