@@ -109,7 +109,8 @@ static int find_match(imp_context *context, const imp_tensors *tensors, const im
     *best = (key_match){0};
     for (; known->name; known++) {
         imp_network network;
-        int status = known->build(context, &network);
+        int status = known->imported ? known->build(context, NULL, &network) : IMP_OK;
+        if (!known->imported) continue;
         if (status != IMP_OK) return status;
         for (size_t i = 0; i < LAYOUT_COUNT; i++) {
             key_match one = {.layout = &layouts[i], .architecture = known};
@@ -209,7 +210,7 @@ static int describe(imp_context *context, imp_model *model, const key_layout *la
 
 static int import_match(imp_context *context, imp_tensors *tensors, const key_match *match, const char *preprocessing,
                         imp_model **model) {
-    int status = imp_model_make(context, match->architecture, model);
+    int status = imp_model_make(context, match->architecture, NULL, model);
 
     if (status != IMP_OK) return status;
     for (int layer = 0; layer < (*model)->network.layer_count && status == IMP_OK; layer++)

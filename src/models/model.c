@@ -2,15 +2,16 @@
 #include "models/model.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "formats/safetensors.h"
 
 #define FORMAT "impasto"
-#define VERSION "1"            /* of the metadata's meaning */
-#define METADATA_COUNT 7       /* keys written by save, the checksum not counted */
-#define MOST_FEATURE_SCALE 1e6 /* beyond it the features' squares leave the range of f32 */
+#define VERSION "1"                          /* of the metadata's meaning */
+#define METADATA_COUNT (8 + IMP_MAX_OPTIONS) /* keys written by save, the checksum not counted */
+#define MOST_FEATURE_SCALE 1e6               /* beyond it the features' squares leave the range of f32 */
 #define SHAPE_TEXT 128
 
 static int has_shape(const imp_named_tensor *tensor, const imp_parameter *parameter) {
@@ -29,18 +30,39 @@ static const char *shape_words(const int64_t *shape, int dimensions, char text[S
     return text;
 }
 
-int imp_model_make(imp_context *context, const imp_architecture *architecture, imp_model **model) {
+/* Values in the order of the architecture's list. */
+static int take_options(imp_context *context, const imp_architecture *architecture, const int *options, int *values) {
+    for (int i = 0; i < imp_architecture_option_count(architecture); i++) {
+        const imp_architecture_option *option = &architecture->options[i];
+
+        values[i] = options ? options[i] : option->initial;
+        if (values[i] < option->least || values[i] > option->most)
+            return imp_fail(context, IMP_ERR_ARGUMENT, "%s: %s is %d; it must be from %d to %d", architecture->name,
+                            option->name, values[i], option->least, option->most);
+    }
+    return IMP_OK;
+}
+
+int imp_model_make(imp_context *context, const imp_architecture *architecture, const int *options, imp_model **model) {
     imp_allocator allocator = imp_context_allocator(context);
     int status;
 
     *model = imp_allocator_take(&allocator, sizeof **model);
     if (!*model) return imp_fail(context, IMP_ERR_MEMORY, "out of memory: making a model");
     memset(*model, 0, sizeof **model);
-    status = architecture->build(context, &(*model)->network);
+    (*model)->architecture = architecture;
+    status = take_options(context, architecture, options, (*model)->options);
+    if (status == IMP_OK) status = architecture->build(context, (*model)->options, &(*model)->network);
     if (status == IMP_OK) return IMP_OK;
     imp_allocator_give(&allocator, *model);
     *model = NULL;
     return status;
+}
+
+int imp_model_style_count(const imp_model *model) {
+    for (int i = 0; i < imp_architecture_option_count(model->architecture); i++)
+        if (strcmp(model->architecture->options[i].name, IMP_OPTION_STYLES) == 0) return model->options[i];
+    return 0;
 }
 
 void imp_model_free(imp_model *model) {
@@ -50,6 +72,7 @@ void imp_model_free(imp_model *model) {
     allocator = model->network.allocator;
     imp_allocator_give(&allocator, model->origin);
     imp_allocator_give(&allocator, model->licence);
+    imp_allocator_give(&allocator, model->styles);
     imp_network_release(&model->network);
     imp_allocator_give(&allocator, model);
 }
@@ -59,7 +82,8 @@ int imp_model_set_preprocessing(imp_context *context, imp_model *model, const ch
 
     if (!found)
         return imp_fail(context, IMP_ERR_ARGUMENT,
-                        "the preprocessing \"%.50s\" is not known; there are \"caffe\" and \"torchvision\"", name);
+                        "the preprocessing \"%.50s\" is not known; there are \"caffe\", \"torchvision\" and \"signed\"",
+                        name);
     model->preprocessing = *found;
     model->network.preprocessing = &model->preprocessing;
     return IMP_OK;
@@ -78,6 +102,22 @@ int imp_model_set_words(imp_context *context, imp_model *model, const char *orig
     int status = set_text(context, model, &model->origin, origin);
 
     return status == IMP_OK ? set_text(context, model, &model->licence, licence) : status;
+}
+
+int imp_model_set_styles(imp_context *context, imp_model *model, const char *names) {
+    int count = 0;
+
+    for (const char *name = names; *name; count++) {
+        size_t length = strcspn(name, "\n");
+
+        if (length == 0 || length > IMP_STYLE_NAME_LIMIT)
+            return imp_fail(context, IMP_ERR_FORMAT, "the name of style %d is empty or longer than %d bytes", count + 1,
+                            IMP_STYLE_NAME_LIMIT);
+        name += length + (name[length] == '\n');
+    }
+    if (count != imp_model_style_count(model))
+        return imp_fail(context, IMP_ERR_FORMAT, "%d names for %d styles", count, imp_model_style_count(model));
+    return set_text(context, model, &model->styles, names);
 }
 
 int imp_model_make_data(imp_context *context, imp_model *model, int parameter) {
@@ -126,10 +166,15 @@ static int check_checksum(imp_context *context, const imp_tensors *tensors) {
                     "damaged: the checksum of its weights is wrong; import or download it again");
 }
 
+static void option_key(const imp_architecture_option *option, char key[IMP_NAME_LENGTH]) {
+    snprintf(key, IMP_NAME_LENGTH, "option.%s", option->name);
+}
+
 static int take_metadata(imp_context *context, imp_model *model, const imp_tensors *tensors) {
     const char *preprocessing = imp_tensors_metadata(tensors, "preprocessing");
     const char *scale = imp_tensors_metadata(tensors, "feature_scale");
     const char *origin = imp_tensors_metadata(tensors, "origin"), *licence = imp_tensors_metadata(tensors, "licence");
+    const char *styles = imp_tensors_metadata(tensors, "styles");
     double value;
     int status;
 
@@ -143,7 +188,31 @@ static int take_metadata(imp_context *context, imp_model *model, const imp_tenso
                             MOST_FEATURE_SCALE);
         model->preprocessing.feature_scale = (float)value;
     }
-    return imp_model_set_words(context, model, origin ? origin : "unknown", licence ? licence : "unknown");
+    status = imp_model_set_words(context, model, origin ? origin : "unknown", licence ? licence : "unknown");
+    if (status != IMP_OK || imp_model_style_count(model) == 0) return status;
+    if (!styles) return imp_fail(context, IMP_ERR_FORMAT, "its metadata lacks \"styles\"");
+    status = imp_model_set_styles(context, model, styles);
+    return status == IMP_OK ? IMP_OK : imp_fail_prefix(context, status, "its metadata: ");
+}
+
+/* The architecture's options, each under its own name. */
+static int read_options(imp_context *context, const imp_architecture *architecture, const imp_tensors *tensors,
+                        int *options) {
+    for (int i = 0; i < imp_architecture_option_count(architecture); i++) {
+        const imp_architecture_option *option = &architecture->options[i];
+        char key[IMP_NAME_LENGTH];
+        const char *text;
+        double value;
+
+        option_key(option, key);
+        text = imp_tensors_metadata(tensors, key);
+        if (!text || !imp_safetensors_read_number(text, &value) || !(value >= option->least) ||
+            !(value <= option->most) || value != floor(value))
+            return imp_fail(context, IMP_ERR_FORMAT, "its metadata: %s \"%.50s\" is no whole number from %d to %d", key,
+                            text ? text : "", option->least, option->most);
+        options[i] = (int)value;
+    }
+    return IMP_OK;
 }
 
 static int take_parameters(imp_context *context, imp_model *model, imp_tensors *tensors) {
@@ -163,7 +232,7 @@ int imp_model_from_tensors(imp_context *context, imp_tensors *tensors, const imp
     const char *version = imp_tensors_metadata(tensors, "version");
     const char *name = imp_tensors_metadata(tensors, "architecture");
     const imp_architecture *architecture = name ? imp_architecture_find(known, name) : NULL;
-    int status;
+    int status, options[IMP_MAX_OPTIONS];
 
     *model = NULL;
     if (!version || strcmp(version, VERSION) != 0)
@@ -174,7 +243,8 @@ int imp_model_from_tensors(imp_context *context, imp_tensors *tensors, const imp
     if (!architecture)
         return imp_fail(context, IMP_ERR_UNSUPPORTED, "the architecture \"%.50s\" is not known to this Impasto", name);
     status = check_checksum(context, tensors);
-    if (status == IMP_OK) status = imp_model_make(context, architecture, model);
+    if (status == IMP_OK) status = read_options(context, architecture, tensors, options);
+    if (status == IMP_OK) status = imp_model_make(context, architecture, options, model);
     if (status != IMP_OK) return status;
     status = take_metadata(context, *model, tensors);
     if (status == IMP_OK) status = take_parameters(context, *model, tensors);
@@ -209,23 +279,33 @@ int imp_model_open(imp_context *context, const char *path, imp_model **model) {
     return imp_model_open_known(context, path, imp_architectures, model);
 }
 
+/* The writer only reads these. */
+static void add_metadata(imp_key_value *metadata, int *count, const char *key, const char *value) {
+    metadata[(*count)++] = (imp_key_value){(char *)(uintptr_t)key, (char *)(uintptr_t)value};
+}
+
 static int save_sources(imp_context *context, const imp_model *model, const char *path, imp_dtype dtype,
                         imp_tensor_source *sources) {
     const imp_network *network = &model->network;
-    char scale[IMP_NUMBER_LENGTH];
-    /* The writer only reads these. */
-    imp_key_value metadata[METADATA_COUNT] = {
-        {(char *)"format", (char *)FORMAT},
-        {(char *)"version", (char *)VERSION},
-        {(char *)"architecture", (char *)network->architecture},
-        {(char *)"preprocessing", (char *)model->preprocessing.name},
-        {(char *)"feature_scale", scale},
-        {(char *)"origin", model->origin},
-        {(char *)"licence", model->licence},
-    };
+    char scale[IMP_NUMBER_LENGTH], keys[IMP_MAX_OPTIONS][IMP_NAME_LENGTH], values[IMP_MAX_OPTIONS][IMP_NUMBER_LENGTH];
+    imp_key_value metadata[METADATA_COUNT];
+    int count = 0;
 
     if (!imp_safetensors_write_number(model->preprocessing.feature_scale, scale))
         return imp_fail(context, IMP_ERR_MEMORY, "%s: out of memory: writing the header", path);
+    add_metadata(metadata, &count, "format", FORMAT);
+    add_metadata(metadata, &count, "version", VERSION);
+    add_metadata(metadata, &count, "architecture", network->architecture);
+    add_metadata(metadata, &count, "preprocessing", model->preprocessing.name);
+    add_metadata(metadata, &count, "feature_scale", scale);
+    add_metadata(metadata, &count, "origin", model->origin);
+    add_metadata(metadata, &count, "licence", model->licence);
+    if (model->styles) add_metadata(metadata, &count, "styles", model->styles);
+    for (int i = 0; i < imp_architecture_option_count(model->architecture); i++) {
+        option_key(&model->architecture->options[i], keys[i]);
+        snprintf(values[i], IMP_NUMBER_LENGTH, "%d", model->options[i]);
+        add_metadata(metadata, &count, keys[i], values[i]);
+    }
     for (int i = 0; i < network->parameter_count; i++)
         sources[i] = (imp_tensor_source){
             .name = network->parameters[i].name,
@@ -233,7 +313,7 @@ static int save_sources(imp_context *context, const imp_model *model, const char
             .shape = network->parameters[i].shape,
             .data = network->parameters[i].data,
         };
-    return imp_safetensors_write(context, path, sources, network->parameter_count, dtype, metadata, METADATA_COUNT);
+    return imp_safetensors_write(context, path, sources, network->parameter_count, dtype, metadata, count);
 }
 
 int imp_model_save(imp_context *context, const imp_model *model, const char *path, imp_storage storage) {

@@ -5,33 +5,60 @@
 #include "formats/tensors.h"
 #include "graph/network.h"
 
-struct imp_model {
-    imp_network network;
-    imp_preprocessing preprocessing; /* network.preprocessing points here: the table's, with the file's feature scale */
-    char *origin, *licence;          /* from network.allocator */
-};
+#define IMP_MAX_OPTIONS 8          /* of an architecture */
+#define IMP_OPTION_STYLES "styles" /* the option that counts the styles */
+#define IMP_STYLE_NAME_LIMIT 100   /* bytes */
+
+/* A number that an architecture takes: how wide, how deep. */
+typedef struct imp_architecture_option {
+    const char *name; /* NULL ends a list */
+    int initial, least, most;
+    const char *help;
+} imp_architecture_option;
 
 /* A network that this library knows: its layers as data. */
 typedef struct imp_architecture {
-    const char *name; /* "vgg19" */
-    /* Fills layers and parameters (names and shapes, data NULL), from the input to the last pool; no classifier. */
-    int (*build)(imp_context *context, imp_network *network);
+    const char *name;          /* "vgg19"; NULL ends a table */
+    int imported;              /* weights of other programs are brought in for it */
+    const char *preprocessing; /* that a training begins with */
+    const imp_architecture_option *options;
+    /* Fills layers and parameters (names and shapes, data NULL). options: a value for each of the list's. */
+    int (*build)(imp_context *context, const int *options, imp_network *network);
 } imp_architecture;
 
-/* All of them, up to one whose name is NULL. */
+struct imp_model {
+    imp_network network;
+    imp_preprocessing preprocessing; /* network.preprocessing points here: the table's, with the file's feature scale */
+    const imp_architecture *architecture;
+    int options[IMP_MAX_OPTIONS];
+    char *origin, *licence; /* from network.allocator */
+    char *styles;           /* names of the styles, a line each; NULL: none */
+};
+
+/* All of them. */
 extern const imp_architecture imp_architectures[];
 
 const imp_architecture *imp_architecture_find(const imp_architecture *known, const char *name);
+int imp_architecture_option_count(const imp_architecture *architecture);
+
+/* How many styles the model paints; 0: it paints none. */
+int imp_model_style_count(const imp_model *model);
 
 /* imp_model_open and imp_model_import among other architectures than imp_architectures: tests have small ones. */
 int imp_model_open_known(imp_context *context, const char *path, const imp_architecture *known, imp_model **model);
 int imp_model_import_known(imp_context *context, const char *path, const char *preprocessing,
                            const imp_architecture *known, imp_model **model);
 
-/* For import.c. A model of the architecture without weights; released by imp_model_free. */
-int imp_model_make(imp_context *context, const imp_architecture *architecture, imp_model **model);
+/* A model of the architecture without weights; released by imp_model_free. options: a value for each; NULL: the initial
+   ones. IMP_ERR_ARGUMENT: a value out of its range. */
+int imp_model_make(imp_context *context, const imp_architecture *architecture, const int *options, imp_model **model);
 int imp_model_set_preprocessing(imp_context *context, imp_model *model, const char *name);
 int imp_model_set_words(imp_context *context, imp_model *model, const char *origin, const char *licence);
+/* Names of its styles, a line each: as many as the option says, none empty or longer than IMP_STYLE_NAME_LIMIT. */
+int imp_model_set_styles(imp_context *context, imp_model *model, const char *names);
+
+/* architectures.c: random weights to begin a training with. */
+int imp_model_initialize(imp_context *context, imp_model *model, uint64_t seed);
 
 /* Makes the parameter's data; the caller fills it. */
 int imp_model_make_data(imp_context *context, imp_model *model, int parameter);

@@ -72,7 +72,7 @@ static void test_vgg_architectures(void **state) {
         imp_model *model;
         int shown = 0;
         assert_non_null(architecture);
-        assert_int_equal(imp_model_make(context, architecture, &model), IMP_OK);
+        assert_int_equal(imp_model_make(context, architecture, NULL, &model), IMP_OK);
         assert_int_equal(model->network.layer_count, nets[n].layers);
         assert_int_equal(imp_model_get_info(model, &info), IMP_OK);
         assert_int_equal(info.tensor_count, 2 * nets[n].convolutions);
@@ -270,19 +270,20 @@ static void test_a_wrong_bit_is_found(void **state) {
     refuse_open(IMP_ERR_FORMAT, "damaged: the checksum of its weights is wrong");
 }
 
-static int build_large(imp_context *own, imp_network *network) {
+static int build_large(imp_context *own, const int *options, imp_network *network) {
     static const imp_vgg large = {"large", 2, {2, 2}, {64, 128}};
+    (void)options;
     return imp_vgg_build(own, &large, network);
 }
 
 /* Beside the model itself, the file is held once and nothing of the weights' size more. */
 static void test_open_holds_the_file_once(void **state) {
-    static const imp_architecture larger[] = {{"large", build_large}, {NULL, NULL}};
+    static const imp_architecture larger[] = {{.name = "large", .build = build_large}, {.name = NULL}};
     imp_context_info before = {.size = sizeof before}, after = {.size = sizeof after};
     imp_model *model, *opened;
     imp_context *own;
     (void)state;
-    assert_int_equal(imp_model_make(context, larger, &model), IMP_OK);
+    assert_int_equal(imp_model_make(context, larger, NULL, &model), IMP_OK);
     for (int i = 0; i < model->network.parameter_count; i++) {
         const imp_parameter *parameter = &model->network.parameters[i];
         size_t count = (size_t)parameter->shape[0] * (i % 2 ? 1 : (size_t)parameter->shape[1] * 9);

@@ -12,18 +12,22 @@
 
 #include "models/vgg.h"
 
-static int build_tiny(imp_context *context, imp_network *network) {
+static int build_tiny(imp_context *context, const int *options, imp_network *network) {
     static const imp_vgg tiny = {"tiny", 2, {1, 2}, {4, 6}};
+    (void)options;
     return imp_vgg_build(context, &tiny, network);
 }
 
 /* As wide as a VGG at its first layer, where it is told whose weights they are. */
-static int build_wide(imp_context *context, imp_network *network) {
+static int build_wide(imp_context *context, const int *options, imp_network *network) {
     static const imp_vgg wide = {"wide", 1, {1}, {64}};
+    (void)options;
     return imp_vgg_build(context, &wide, network);
 }
 
-const imp_architecture tiny_known[] = {{"tiny", build_tiny}, {"wide", build_wide}, {NULL, NULL}};
+const imp_architecture tiny_known[] = {{.name = "tiny", .imported = 1, .build = build_tiny},
+                                       {.name = "wide", .imported = 1, .build = build_wide},
+                                       {.name = NULL}};
 
 float tiny_values[2 * TINY_VALUES];
 const size_t tiny_offsets[TINY_TENSORS + 1] = {0, 108, 112, 328, 334, 658, 664};

@@ -1,0 +1,97 @@
+/* The networks that are known, and random weights to begin a training with. */
+#include <math.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "models/model.h"
+#include "models/stylers.h"
+#include "models/thin.h"
+#include "models/vgg.h"
+
+static int build_vgg16(imp_context *context, const int *options, imp_network *network) {
+    (void)options;
+    return imp_vgg_build(context, &imp_vgg16, network);
+}
+
+static int build_vgg19(imp_context *context, const int *options, imp_network *network) {
+    (void)options;
+    return imp_vgg_build(context, &imp_vgg19, network);
+}
+
+const imp_architecture imp_architectures[] = {
+    {.name = "vgg16", .imported = 1, .preprocessing = "caffe", .build = build_vgg16},
+    {.name = "vgg19", .imported = 1, .preprocessing = "caffe", .build = build_vgg19},
+    {.name = "thin", .preprocessing = "caffe", .options = imp_thin_options, .build = imp_thin_build},
+    {.name = "fine", .preprocessing = "signed", .options = imp_fine_options, .build = imp_fine_build},
+    {.name = NULL},
+};
+
+const imp_architecture *imp_architecture_find(const imp_architecture *known, const char *name) {
+    for (; known->name; known++)
+        if (strcmp(known->name, name) == 0) return known;
+    return NULL;
+}
+
+int imp_architecture_option_count(const imp_architecture *architecture) {
+    int count = 0;
+
+    while (architecture->options && architecture->options[count].name) count++;
+    return count;
+}
+
+/* Normal, of a variance that keeps that of values through a ReLU (He et al., arXiv 1502.01852). */
+static void fill_weights(const imp_parameter *parameter, imp_random *random) {
+    size_t count = imp_parameter_count(parameter), inputs = count / (size_t)parameter->shape[0];
+    double deviation = sqrt(2 / (double)inputs);
+
+    for (size_t i = 0; i < count; i++) parameter->data[i] = (float)(deviation * imp_random_normal(random));
+}
+
+static void fill_all(const imp_parameter *parameter, float value) {
+    size_t count = imp_parameter_count(parameter);
+
+    for (size_t i = 0; i < count; i++) parameter->data[i] = value;
+}
+
+/* A styler's: its first pictures are the photo and a little of what the network says, and a square's pixels all say the
+   same (Aitken et al., arXiv 1707.02937), so that no pattern is there from the beginning. */
+#define FIRST_SHARE 0.1f
+
+static void begin_picture(const imp_network *network, const imp_layer *layer) {
+    const imp_parameter *weight = &network->parameters[layer->weight];
+    size_t row = imp_parameter_count(weight) / (size_t)weight->shape[0];
+    size_t square = (size_t)weight->shape[0] / 3;
+
+    for (size_t o = 0; o < (size_t)weight->shape[0]; o++)
+        for (size_t i = 0; i < row; i++)
+            weight->data[o * row + i] = (o % square ? 1 : FIRST_SHARE) * weight->data[(o - o % square) * row + i];
+}
+
+static void begin_skip(const imp_network *network, const imp_layer *layer) {
+    const imp_parameter *weight = &network->parameters[layer->weight];
+    size_t row = (size_t)weight->shape[1];
+
+    fill_all(weight, 0);
+    for (size_t i = 0; i < row; i++) weight->data[i * row + i] = 1;
+}
+
+int imp_model_initialize(imp_context *context, imp_model *model, uint64_t seed) {
+    imp_network *network = &model->network;
+    imp_random random;
+    int status = IMP_OK;
+
+    imp_random_seed(&random, seed);
+    for (int i = 0; i < network->parameter_count && status == IMP_OK; i++) {
+        status = imp_model_make_data(context, model, i);
+        if (status == IMP_OK) fill_all(&network->parameters[i], 0); /* biases and shifts */
+    }
+    for (int i = 0; i < network->layer_count && status == IMP_OK; i++) {
+        const imp_layer *layer = &network->layers[i];
+
+        if (layer->kind == IMP_OPERATION_CONVOLUTION) fill_weights(&network->parameters[layer->weight], &random);
+        if (layer->kind == IMP_OPERATION_INSTANCE_NORM) fill_all(&network->parameters[layer->weight], 1);
+        if (strcmp(layer->name, "up2") == 0) begin_picture(network, layer);
+        if (strcmp(layer->name, "skip") == 0) begin_skip(network, layer);
+    }
+    return status;
+}

@@ -1,0 +1,35 @@
+/* Builds networks layer by layer, so that an architecture reads as what it is. After a failure the calls do nothing, and the
+ * end tells. */
+#ifndef IMP_MODELS_BUILDER_H
+#define IMP_MODELS_BUILDER_H
+
+#include "graph/network.h"
+
+#define IMP_BUILDER_LAYERS 512 /* and as many parameters: above any network here */
+
+typedef struct imp_builder {
+    imp_context *context;
+    imp_network *network;
+    int failed;
+} imp_builder;
+
+/* Begins with the input: layer 0, "input", squares of factor x factor pixels. */
+void imp_builder_begin(imp_builder *builder, imp_context *context, const char *architecture, int factor,
+                       imp_network *network);
+
+/* Each adds a layer that reads layer `input` and returns its index. name is printed with number where it has a %d. */
+int imp_builder_layer(imp_builder *builder, imp_operation_kind kind, int input, const char *name, int number);
+/* With parameters name.weight and name.bias; padding of half the kernel, so that stride 1 keeps the size. */
+int imp_builder_convolution(imp_builder *builder, int input, const char *name, int number, int channels, int kernel,
+                            int stride);
+/* With parameters name.scale and name.shift, [styles, channels]. */
+int imp_builder_norm(imp_builder *builder, int input, const char *name, int number, int styles);
+int imp_builder_add(imp_builder *builder, int input, int second, const char *name, int number);
+
+/* The layer that was added last, to set what is particular about it. */
+imp_layer *imp_builder_last(imp_builder *builder);
+
+/* IMP_ERR_MEMORY with the error set and the network released, when any call failed. */
+int imp_builder_end(imp_builder *builder);
+
+#endif
