@@ -3,8 +3,7 @@
 
 int imp_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
                        imp_learner *learner) {
-    (void)source;
     *learner = (imp_learner){0};
-    return imp_fail(context, IMP_ERR_ARGUMENT, "there is no architecture \"%.60s\" that trains",
-                    recipe->network.architecture);
+    return recipe->task == IMP_RECIPE_STYLE ? imp_styler_learner_create(context, recipe, source, learner)
+                                            : imp_student_learner_create(context, recipe, source, learner);
 }

@@ -40,4 +40,10 @@ typedef struct imp_learner {
 int imp_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
                        imp_learner *learner);
 
+/* learner_styler.c, learner_student.c: of the two tasks. */
+int imp_styler_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                              imp_learner *learner);
+int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                               imp_learner *learner);
+
 #endif

@@ -30,6 +30,7 @@ typedef struct imp_recipe_network {
     const char *start;          /* a model whose weights it begins with; "": random ones */
     imp_recipe_numbers options; /* of the architecture, which knows them */
     int precision;              /* imp_recipe_precision */
+    const char *origin, *licence;
 } imp_recipe_network;
 
 typedef struct imp_recipe_teacher {

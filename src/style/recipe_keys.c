@@ -54,6 +54,8 @@ static const imp_recipe_key network_keys[] = {
      .help = "Numbers that the architecture takes, by their names: {\"channels\": 32}."},
     {"precision", CHOICE(precision_at, IMP_RECIPE_F32), AT(precision),
      .help = "Of its feature maps; the weights are always f32."},
+    {"origin", TEXT("trained with Impasto"), AT(origin), .help = "Where the weights come from, for the model file."},
+    {"licence", TEXT("unknown"), AT(licence), .help = "Their licence, for the model file."},
     NOTE,
     {0}};
 static const imp_recipe_group network = {"the network", sizeof(imp_recipe_network), network_keys};

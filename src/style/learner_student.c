@@ -1,0 +1,361 @@
+/* A student learns a teacher's features: the maps of its readouts become those of the teacher's, and so do their Gram
+ * matrices (models/thin.h). */
+#include <stdio.h>
+#include <string.h>
+
+#include "graph/packed.h"
+#include "models/thin.h"
+#include "style/directions.h"
+#include "style/style_bank.h"
+#include "style/trainee.h"
+
+#define SAMPLE_CROPS 96 /* whose features tell the directions: a million pixels and more at the first layers */
+
+enum { LOSS_TOTAL, LOSS_FEATURES, LOSS_GRAM, LOSS_COUNT };
+static const char *const loss_names[LOSS_COUNT] = {"total", "features", "gram"};
+
+/* A layer at which both are compared. */
+typedef struct lesson {
+    double feature_weight, gram_weight;
+    int channels;
+    float *by_second; /* [batch, channels, channels] */
+} lesson;
+
+typedef struct student_learner {
+    imp_context *context;
+    const imp_recipe *recipe;
+    imp_trainee trainee;
+    imp_network teacher; /* VGG19 with readouts */
+    lesson lessons[IMP_THIN_READOUTS];
+    imp_plan *example, *pupil;
+    imp_map_target *targets[IMP_THIN_READOUTS];
+    imp_tap_gradient *terms; /* [IMP_THIN_READOUTS, batch] */
+    float *crops;            /* [batch, 3, side, side] */
+} student_learner;
+
+/* ---- The teacher ------------------------------------------------------------------------------------------------- */
+
+static imp_plan_options plan_options(const student_learner *learner, const imp_tap *taps) {
+    return (imp_plan_options){.batch = learner->recipe->batch,
+                              .height = learner->recipe->data.crop,
+                              .width = learner->recipe->data.crop,
+                              .taps = taps,
+                              .tap_count = IMP_THIN_READOUTS,
+                              .average_scale = 1,
+                              .first_padding = IMP_PADDING_REPLICATE,
+                              .element = learner->trainee.element};
+}
+
+static int take_vgg_weights(student_learner *learner, const imp_model *vgg) {
+    imp_network *teacher = &learner->teacher;
+    for (int i = 0; i < teacher->parameter_count; i++) {
+        imp_parameter *to = &teacher->parameters[i];
+        const imp_parameter *from = i < vgg->network.parameter_count ? &vgg->network.parameters[i] : NULL;
+        size_t bytes = imp_parameter_count(to) * sizeof(float);
+        to->data = imp_allocator_take(&teacher->allocator, bytes);
+        if (!to->data) return imp_fail(learner->context, IMP_ERR_MEMORY, "out of memory: weights of the teacher");
+        if (from && strcmp(from->name, to->name) == 0)
+            memcpy(to->data, from->data, bytes);
+        else
+            memset(to->data, 0, bytes); /* of a readout: its directions come later, and it has no bias */
+    }
+    return IMP_OK;
+}
+
+static int make_teacher(student_learner *learner, const imp_training_source *source) {
+    imp_model *vgg;
+    int status = imp_recipe_open_teacher(learner->context, learner->recipe, source, &vgg);
+    if (!status && strcmp(vgg->network.architecture, "vgg19") != 0)
+        status = imp_fail(learner->context, IMP_ERR_ARGUMENT, "thin learns from vgg19, not from %s",
+                          vgg->network.architecture);
+    if (!status) status = imp_thin_build_teacher(learner->context, &learner->teacher);
+    if (!status) status = take_vgg_weights(learner, vgg);
+    if (!status) {
+        /* conv1_1 is the teacher's own, and both see pixels in the same way. */
+        for (int i = 0; i < 2; i++)
+            memcpy(learner->trainee.parameters[i].data, vgg->network.parameters[i].data,
+                   imp_parameter_count(&vgg->network.parameters[i]) * sizeof(float));
+        learner->trainee.model->preprocessing = vgg->preprocessing;
+        learner->teacher.preprocessing = &learner->trainee.model->preprocessing;
+    }
+    imp_model_free(vgg);
+    return status;
+}
+
+/* ---- Directions -------------------------------------------------------------------------------------------------- */
+
+static int take_sample(student_learner *learner, const imp_training_source *source, int first) {
+    size_t side = (size_t)learner->recipe->data.crop, floats = 3 * side * side;
+    for (int i = 0; i < learner->recipe->batch; i++)
+        if (source->crop(source->user, "sample", (uint64_t)(first + i), learner->recipe->data.crop,
+                         learner->crops + (size_t)i * floats) < 0)
+            return imp_fail(learner->context, IMP_ERR_IO, "there is no crop %d to find directions with", first + i);
+    return IMP_OK;
+}
+
+/* Adds up the second moments of the teacher's maps, [channels, channels] for each readout. */
+static int add_moments(student_learner *learner, const imp_training_source *source, double **moments) {
+    imp_tap taps[IMP_THIN_READOUTS];
+    imp_plan *plan;
+    for (int i = 0; i < IMP_THIN_READOUTS; i++)
+        taps[i] = (imp_tap){imp_network_find_tap(&learner->teacher, imp_thin_readouts[i].layer), IMP_TAP_STATISTICS};
+    imp_plan_options options = plan_options(learner, taps);
+    int status = imp_plan_create(learner->context, &learner->teacher, &options, &plan);
+    for (int first = 0; first < SAMPLE_CROPS && !status; first += learner->recipe->batch) {
+        status = take_sample(learner, source, first);
+        if (!status) status = imp_plan_forward(plan, learner->crops);
+        for (int i = 0; i < IMP_THIN_READOUTS * learner->recipe->batch && !status; i++) {
+            int tap = i / learner->recipe->batch;
+            imp_statistics statistics = imp_plan_statistics(plan, tap, i % learner->recipe->batch);
+            size_t values = (size_t)statistics.channels * (size_t)statistics.channels;
+            for (size_t k = 0; k < values; k++) moments[tap][k] += (double)statistics.second[k] / statistics.count;
+        }
+    }
+    imp_plan_free(plan);
+    return status;
+}
+
+/* A readout's weights: its scale times the leading directions. */
+static int set_readout(student_learner *learner, const imp_thin_readout *readout, const double *moments) {
+    char name[IMP_NAME_LENGTH];
+    double share;
+    snprintf(name, sizeof name, "%s.readout", readout->layer);
+    int layer = imp_network_find_tap(&learner->teacher, name);
+    const imp_parameter *weight = &learner->teacher.parameters[learner->teacher.layers[layer].weight];
+    int status =
+        imp_leading_directions(learner->context, moments, readout->channels, readout->directions, weight->data, &share);
+    if (status) return status;
+    for (size_t i = 0; i < imp_parameter_count(weight); i++) weight->data[i] *= imp_thin_scale(readout);
+    imp_log(learner->context, IMP_LOG_INFO, "%s: %d of %d directions hold %.2f %% of the Gram matrix", readout->layer,
+            readout->directions, readout->channels, 100 * share);
+    return IMP_OK;
+}
+
+static int find_directions(student_learner *learner, const imp_training_source *source) {
+    double *moments[IMP_THIN_READOUTS] = {0};
+    int status = IMP_OK;
+    for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) {
+        size_t channels = (size_t)imp_thin_readouts[i].channels;
+        moments[i] = imp_allocate_zero(learner->context, channels * channels, sizeof(double));
+        status = moments[i] ? IMP_OK : IMP_ERR_MEMORY;
+    }
+    if (!status) status = add_moments(learner, source, moments);
+    for (int i = 0; i < IMP_THIN_READOUTS && !status; i++)
+        status = set_readout(learner, &imp_thin_readouts[i], moments[i]);
+    for (int i = 0; i < IMP_THIN_READOUTS; i++) imp_release(learner->context, moments[i]);
+    return status ? status : imp_network_refresh(learner->context, &learner->teacher);
+}
+
+/* ---- Lessons ----------------------------------------------------------------------------------------------------- */
+
+static int take_weights(student_learner *learner, const imp_recipe_numbers *names, const char *what, int is_gram) {
+    int layers[IMP_THIN_READOUTS], count = names->count;
+    double weights[IMP_THIN_READOUTS];
+    const imp_network *network = &learner->trainee.model->network;
+    int status = imp_recipe_find_layers(learner->context, network, names, what, layers, weights, IMP_THIN_READOUTS);
+    for (int k = 0; k < count && !status; k++) {
+        int i = 0;
+        while (i < IMP_THIN_READOUTS && strcmp(imp_thin_readouts[i].layer, network->layers[layers[k]].name) != 0) i++;
+        if (i == IMP_THIN_READOUTS)
+            return imp_fail(learner->context, IMP_ERR_ARGUMENT, "losses: %s of \"%s\" is no readout of %s",
+                            network->layers[layers[k]].name, what, network->architecture);
+        if (is_gram)
+            learner->lessons[i].gram_weight = weights[k] * learner->recipe->losses.style_weight;
+        else
+            learner->lessons[i].feature_weight = weights[k];
+    }
+    return status;
+}
+
+static int make_lessons(student_learner *learner) {
+    const imp_recipe *recipe = learner->recipe;
+    size_t batch = (size_t)recipe->batch;
+    int status = take_weights(learner, &recipe->losses.features, "features", 0);
+    if (!status && recipe->losses.style.count > 0) status = take_weights(learner, &recipe->losses.style, "style", 1);
+    for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) {
+        lesson *one = &learner->lessons[i];
+        size_t channels = (size_t)imp_thin_readouts[i].directions;
+        one->channels = (int)channels;
+        one->by_second = imp_allocate_zero(learner->context, channels * channels, batch * sizeof(float));
+        status = one->by_second ? IMP_OK : IMP_ERR_MEMORY;
+        for (size_t k = 0; k < batch && !status && one->gram_weight > 0; k++)
+            learner->terms[(size_t)i * batch + k].by_second = one->by_second + k * channels * channels;
+    }
+    return status;
+}
+
+static int make_plans(student_learner *learner) {
+    const imp_network *student = &learner->trainee.model->network;
+    imp_tap taps[IMP_THIN_READOUTS];
+    for (int i = 0; i < IMP_THIN_READOUTS; i++) {
+        char name[IMP_NAME_LENGTH];
+        snprintf(name, sizeof name, "%s.readout", imp_thin_readouts[i].layer);
+        taps[i] = (imp_tap){imp_network_find_tap(&learner->teacher, name), IMP_TAP_STATISTICS | IMP_TAP_MAP};
+    }
+    imp_plan_options options = plan_options(learner, taps);
+    int status = imp_plan_create(learner->context, &learner->teacher, &options, &learner->example);
+    for (int i = 0; i < IMP_THIN_READOUTS; i++)
+        taps[i].layer = imp_network_find_tap(student, imp_thin_readouts[i].layer);
+    options.backward = options.training = 1;
+    return status ? status : imp_plan_create(learner->context, student, &options, &learner->pupil);
+}
+
+static void release_targets(student_learner *learner) {
+    for (int i = 0; i < IMP_THIN_READOUTS; i++) {
+        imp_map_target_free(learner->context, learner->targets[i]);
+        learner->targets[i] = NULL;
+    }
+}
+
+/* Sum of squares of a map, from its second moments. */
+static double energy(const imp_statistics *statistics) {
+    double sum = 0;
+    for (int i = 0; i < statistics->channels; i++)
+        sum += (double)statistics->second[(size_t)i * (size_t)statistics->channels + (size_t)i];
+    return sum;
+}
+
+/* sum over pictures |S - T|^2 / |T|^2, for S of the student and T of the teacher: the batch's at once, so that a picture of
+   nothing does not weigh without bound. */
+static int compare_maps(student_learner *learner, int index, double *losses) {
+    int batch = learner->recipe->batch;
+    double all = 0, difference = 0, values;
+    for (int i = 0; i < batch; i++) {
+        imp_statistics of_teacher = imp_plan_statistics(learner->example, index, i);
+        all += energy(&of_teacher);
+    }
+    if (!(all > 0)) return IMP_OK;
+    for (int i = 0; i < batch; i++) {
+        imp_tap_gradient *term = &learner->terms[index * batch + i];
+        difference += imp_plan_map_loss(learner->pupil, index, i, learner->targets[index], &values);
+        term->target = learner->targets[index];
+        term->map_weight = (float)(2 * learner->lessons[index].feature_weight / all);
+    }
+    losses[LOSS_FEATURES] += learner->lessons[index].feature_weight * difference / all;
+    return IMP_OK;
+}
+
+/* mean over pictures of |S S^T - T T^T|^2 / |T T^T|^2, whose gradient by S is 4 (S S^T - T T^T) S / |T T^T|^2. */
+static void compare_grams(student_learner *learner, int index, int picture, double *losses) {
+    lesson *one = &learner->lessons[index];
+    imp_statistics of_student = imp_plan_statistics(learner->pupil, index, picture);
+    imp_statistics of_teacher = imp_plan_statistics(learner->example, index, picture);
+    size_t values = (size_t)one->channels * (size_t)one->channels;
+    float *by_second = one->by_second + (size_t)picture * values;
+    double size = 0, difference = 0, weight = one->gram_weight / learner->recipe->batch;
+    for (size_t i = 0; i < values; i++) {
+        double of = (double)of_teacher.second[i], gap = (double)of_student.second[i] - of;
+        size += of * of;
+        difference += gap * gap;
+    }
+    for (size_t i = 0; i < values && size > 0; i++)
+        by_second[i] = (float)(4 * weight / size * ((double)of_student.second[i] - (double)of_teacher.second[i]));
+    if (size > 0) losses[LOSS_GRAM] += weight * difference / size;
+}
+
+static int compare(student_learner *learner, double *losses) {
+    int status = IMP_OK;
+    for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) {
+        status = imp_plan_copy_map(learner->example, i, &learner->targets[i]);
+        if (!status) status = compare_maps(learner, i, losses);
+        for (int k = 0; k < learner->recipe->batch && !status && learner->lessons[i].gram_weight > 0; k++)
+            compare_grams(learner, i, k, losses);
+    }
+    losses[LOSS_TOTAL] = losses[LOSS_FEATURES] + losses[LOSS_GRAM];
+    return status;
+}
+
+/* ---- The rest of a learner --------------------------------------------------------------------------------------- */
+
+static int evaluate(void *user, int64_t number, const float *const *planes, double *losses, float *const *gradients) {
+    student_learner *learner = user;
+    const imp_network *network = &learner->trainee.model->network;
+    size_t side = (size_t)learner->recipe->data.crop, floats = 3 * side * side;
+    int wanted = 0;
+    (void)number;
+    for (int i = 0; i < LOSS_COUNT; i++) losses[i] = 0;
+    for (int i = 0; i < learner->recipe->batch; i++)
+        memcpy(learner->crops + (size_t)i * floats, planes[i], floats * sizeof(float));
+    for (int i = 0; i < network->parameter_count; i++) {
+        if (gradients[i]) memset(gradients[i], 0, imp_parameter_count(&network->parameters[i]) * sizeof(float));
+        imp_plan_set_parameter_gradient(learner->pupil, i, gradients[i]);
+        wanted |= gradients[i] != NULL;
+    }
+    release_targets(learner);
+    int status = imp_plan_forward(learner->example, learner->crops);
+    if (!status) status = imp_plan_forward(learner->pupil, learner->crops);
+    if (!status) status = compare(learner, losses);
+    return status || !wanted ? status : imp_plan_backward(learner->pupil, learner->terms, NULL);
+}
+
+static int refresh(void *user) {
+    student_learner *learner = user;
+    return imp_trainee_refresh(&learner->trainee);
+}
+
+static int write(void *user, const char *path, imp_storage storage) {
+    student_learner *learner = user;
+    return imp_model_save(learner->context, learner->trainee.model, path, storage);
+}
+
+static void release(void *user) {
+    student_learner *learner = user;
+    release_targets(learner);
+    imp_plan_free(learner->example);
+    imp_plan_free(learner->pupil);
+    for (int i = 0; i < IMP_THIN_READOUTS; i++) imp_release(learner->context, learner->lessons[i].by_second);
+    imp_release(learner->context, learner->terms);
+    imp_release(learner->context, learner->crops);
+    imp_network_release(&learner->teacher);
+    imp_trainee_release(&learner->trainee);
+    imp_release(learner->context, learner);
+}
+
+static int check_recipe(imp_context *context, const imp_recipe *recipe) {
+    if (strcmp(recipe->network.architecture, "thin") != 0)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "features are taught to \"thin\", not to \"%.60s\"",
+                        recipe->network.architecture);
+    if (imp_recipe_element(context, recipe->network.precision) !=
+        imp_recipe_element(context, recipe->teacher.precision))
+        return imp_fail(context, IMP_ERR_ARGUMENT,
+                        "network and loss_network must have the same \"precision\": their maps are compared");
+    return IMP_OK;
+}
+
+int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                               imp_learner *learner) {
+    student_learner *made;
+    int status = check_recipe(context, recipe);
+    if (status) return status;
+    made = imp_allocate_zero(context, 1, sizeof *made);
+    if (!made) return IMP_ERR_MEMORY;
+    made->context = context;
+    made->recipe = recipe;
+    made->teacher.allocator = imp_context_allocator(context);
+    size_t batch = (size_t)recipe->batch, side = (size_t)recipe->data.crop;
+    status = imp_trainee_create(context, recipe, source, &made->trainee);
+    if (!status) made->crops = imp_allocate_zero(context, batch, 3 * side * side * sizeof(float));
+    if (!status && made->crops)
+        made->terms = imp_allocate_zero(context, batch, IMP_THIN_READOUTS * sizeof *made->terms);
+    if (!status && !made->terms) status = IMP_ERR_MEMORY;
+    if (!status) status = make_teacher(made, source);
+    if (!status) status = find_directions(made, source);
+    if (!status) status = make_lessons(made);
+    if (!status) status = make_plans(made);
+    if (status) {
+        release(made);
+        return status;
+    }
+    for (int i = 0; i < 2; i++) made->trainee.parameters[i].state = 1; /* conv1_1 does not train */
+    *learner = (imp_learner){.user = made,
+                             .architecture = made->trainee.model->network.architecture,
+                             .parameters = made->trainee.parameters,
+                             .parameter_count = made->trainee.model->network.parameter_count,
+                             .losses = loss_names,
+                             .loss_count = LOSS_COUNT,
+                             .evaluate = evaluate,
+                             .refresh = refresh,
+                             .write = write,
+                             .release = release};
+    return IMP_OK;
+}

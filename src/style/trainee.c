@@ -1,0 +1,145 @@
+/* The network that trains. */
+#include "style/trainee.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "graph/packed.h"
+
+imp_element imp_recipe_element(const imp_context *context, int precision) {
+    int half = precision == IMP_RECIPE_BF16 ||
+               (precision == IMP_RECIPE_AUTO && (context->cpu_features & IMP_CPU_AVX512_BF16) != 0);
+    return half ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
+}
+
+static int open_model(imp_context *context, const imp_training_source *source, const char *name, imp_model **model) {
+    int status = source->model(source->user, context, name, model);
+    return status < 0 ? imp_fail(context, status, "the model \"%.200s\" cannot be had", name) : IMP_OK;
+}
+
+int imp_recipe_open_teacher(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                            imp_model **model) {
+    *model = NULL;
+    return open_model(context, source, recipe->teacher.model, model);
+}
+
+static const char *architecture_name_at(const void *user, int index) {
+    (void)user;
+    return imp_architectures[index].name;
+}
+
+static int find_architecture(imp_context *context, const imp_recipe *recipe, const imp_architecture **architecture) {
+    const char *name = recipe->network.architecture, *nearest;
+    *architecture = imp_architecture_find(imp_architectures, name);
+    if (*architecture) return IMP_OK;
+    nearest = imp_nearest_name(name, architecture_name_at, NULL);
+    return imp_fail(context, IMP_ERR_ARGUMENT, "there is no architecture \"%.60s\"%s%s%s", name,
+                    nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+static const char *option_name_at(const void *user, int index) {
+    const imp_architecture *architecture = user;
+    return index < imp_architecture_option_count(architecture) ? architecture->options[index].name : NULL;
+}
+
+/* A value for each option of the architecture: the recipe's, the number of its styles, or the initial one. */
+static int read_options(imp_context *context, const imp_recipe *recipe, const imp_architecture *architecture,
+                        int *values) {
+    int count = imp_architecture_option_count(architecture);
+    for (int i = 0; i < count; i++) {
+        int is_styles = strcmp(architecture->options[i].name, IMP_OPTION_STYLES) == 0;
+        values[i] = is_styles ? recipe->style_count : architecture->options[i].initial;
+    }
+    for (int k = 0; k < recipe->network.options.count; k++) {
+        const imp_recipe_number *given = &recipe->network.options.items[k];
+        int i = 0;
+        while (i < count && strcmp(architecture->options[i].name, given->name) != 0) i++;
+        if (i == count || strcmp(given->name, IMP_OPTION_STYLES) == 0) {
+            const char *nearest = imp_nearest_name(given->name, option_name_at, architecture);
+            return imp_fail(context, IMP_ERR_ARGUMENT, "%s has no option \"%.60s\"%s%s%s", architecture->name,
+                            given->name, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+                            nearest ? "\"?" : "");
+        }
+        if (given->value != floor(given->value) || fabs(given->value) > 1e6)
+            return imp_fail(context, IMP_ERR_ARGUMENT, "%s: %.60s is %g, no whole number", architecture->name,
+                            given->name, given->value);
+        values[i] = (int)given->value;
+    }
+    return IMP_OK;
+}
+
+static int name_styles(imp_context *context, const imp_recipe *recipe, imp_model *model) {
+    size_t bytes = 1;
+    for (int i = 0; i < recipe->style_count; i++) bytes += strlen(recipe->styles[i].name) + 1;
+    char *names = imp_allocate_zero(context, bytes, 1);
+    if (!names) return IMP_ERR_MEMORY;
+    for (int i = 0; i < recipe->style_count; i++) {
+        strcat(names, recipe->styles[i].name);
+        strcat(names, "\n");
+    }
+    int status = imp_model_set_styles(context, model, names);
+    imp_release(context, names);
+    return status;
+}
+
+/* The weights of a model of the same shape. */
+static int start_from(imp_context *context, const imp_training_source *source, const char *name, imp_model *model) {
+    imp_model *start = NULL;
+    int status = open_model(context, source, name, &start);
+    for (int i = 0; i < model->network.parameter_count && !status; i++) {
+        const imp_parameter *to = &model->network.parameters[i], *from;
+        from = i < start->network.parameter_count ? &start->network.parameters[i] : NULL;
+        if (!from || strcmp(from->name, to->name) != 0 || from->dimensions != to->dimensions ||
+            memcmp(from->shape, to->shape, sizeof from->shape) != 0)
+            status = imp_fail(context, IMP_ERR_ARGUMENT, "%.200s has no %s of the network's shape to start from", name,
+                              to->name);
+        else
+            memcpy(to->data, from->data, imp_parameter_count(to) * sizeof(float));
+    }
+    imp_model_free(start);
+    return status;
+}
+
+static int list_parameters(imp_trainee *trainee) {
+    const imp_network *network = &trainee->model->network;
+    trainee->parameters =
+        imp_allocate_zero(trainee->context, (size_t)network->parameter_count, sizeof *trainee->parameters);
+    if (!trainee->parameters) return IMP_ERR_MEMORY;
+    for (int i = 0; i < network->parameter_count; i++) {
+        const imp_parameter *parameter = &network->parameters[i];
+        imp_learner_parameter *listed = &trainee->parameters[i];
+        *listed = (imp_learner_parameter){
+            .name = parameter->name, .dimensions = parameter->dimensions, .data = parameter->data};
+        memcpy(listed->shape, parameter->shape, sizeof listed->shape);
+    }
+    return IMP_OK;
+}
+
+int imp_trainee_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                       imp_trainee *trainee) {
+    const imp_architecture *architecture;
+    int options[IMP_MAX_OPTIONS];
+    *trainee = (imp_trainee){.context = context, .element = imp_recipe_element(context, recipe->network.precision)};
+    int status = find_architecture(context, recipe, &architecture);
+    if (!status) status = read_options(context, recipe, architecture, options);
+    if (!status) status = imp_model_make(context, architecture, options, &trainee->model);
+    if (status) return status;
+    status = imp_model_set_preprocessing(context, trainee->model, architecture->preprocessing);
+    if (!status) status = imp_model_set_words(context, trainee->model, recipe->network.origin, recipe->network.licence);
+    if (!status && imp_model_style_count(trainee->model) > 0) status = name_styles(context, recipe, trainee->model);
+    if (!status) status = imp_model_initialize(context, trainee->model, recipe->seed);
+    if (!status && recipe->network.start[0])
+        status = start_from(context, source, recipe->network.start, trainee->model);
+    return status ? status : list_parameters(trainee);
+}
+
+void imp_trainee_release(imp_trainee *trainee) {
+    imp_release(trainee->context, trainee->parameters);
+    imp_model_free(trainee->model);
+    *trainee = (imp_trainee){.context = trainee->context};
+}
+
+int imp_trainee_refresh(imp_trainee *trainee) {
+    return imp_network_refresh(trainee->context, &trainee->model->network);
+}

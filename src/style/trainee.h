@@ -1,0 +1,31 @@
+/* The network that trains: a model made by a recipe, its parameters as training wants them, and its file. */
+#ifndef IMP_STYLE_TRAINEE_H
+#define IMP_STYLE_TRAINEE_H
+
+#include "models/model.h"
+#include "style/learner.h"
+
+typedef struct imp_trainee {
+    imp_context *context;
+    imp_model *model;
+    imp_learner_parameter *parameters; /* those of model->network */
+    imp_element element;               /* of its feature maps */
+} imp_trainee;
+
+/* With the recipe's options and seed, or the weights that it starts from. IMP_ERR_ARGUMENT: an architecture or option that is
+   not known. What was made is released by imp_trainee_release, after a failure too. */
+int imp_trainee_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                       imp_trainee *trainee);
+void imp_trainee_release(imp_trainee *trainee);
+
+/* Makes packed copies of the weights anew. */
+int imp_trainee_refresh(imp_trainee *trainee);
+
+/* How a recipe's precision is had on this machine. */
+imp_element imp_recipe_element(const imp_context *context, int precision);
+
+/* The model that the recipe calls loss network. */
+int imp_recipe_open_teacher(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                            imp_model **model);
+
+#endif
