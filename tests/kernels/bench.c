@@ -61,7 +61,7 @@ typedef struct bench_work {
     test_map in, out, mask;
     const float *weights;
     void *packed;
-    float *second;
+    float *second, *partial;
     imp_view given_in, given_out, given_mask; /* of the table's type */
     char *transformed, *panels;               /* of Winograd */
     float *products;
@@ -159,6 +159,13 @@ static void run_winograd(bench_work *work, const imp_winograd *steps, int produc
     int few = run.panel * (size_t)((run.out_blocks + 1) / PANEL_BLOCKS) <= WEIGHTS_BYTES;
     double aside = few ? weights_first(&run, work, products_only) : input_first(&run, work, products_only);
     work->aside = products_only ? aside : 0;
+}
+
+/* work->out serves as the gradient by the output. */
+static void run_weight_gradient(const imp_kernels *kernels, bench_work *work) {
+    const imp_convolution *job = &work->job;
+    kernels->weight_gradient(job, 0, imp_blocks(job->out.channels), 0, imp_blocks(job->in.channels), 0, job->out.height,
+                             work->partial);
 }
 
 static void run_depthwise(const imp_kernels *kernels, bench_work *work) {
@@ -288,12 +295,15 @@ static bench_work work_make(const imp_kernels *kernels, int in_channels, int out
     work.out = map_make(out_channels, size, size, kernel / 2);
     work.mask = map_make(out_channels, size, size, kernel / 2);
     map_random(&work.in);
+    map_random(&work.out);
     map_random(&work.mask);
     work.weights = random_floats((size_t)in_channels * (size_t)out_channels * (size_t)(kernel * kernel));
     work.packed = take(kernels->packed_bytes(out_channels, in_channels, kernel, kernel));
     size_t channels = (size_t)imp_blocks(in_channels) * IMP_BLOCK;
     work.second = take(channels * channels * sizeof(float));
     memset(work.second, 0, channels * channels * sizeof(float));
+    work.partial =
+        take(channels * (size_t)imp_blocks(out_channels) * IMP_BLOCK * (size_t)(kernel * kernel) * sizeof(float));
     work.job = (imp_convolution){.in = work.in.view, /* for the shapes; work_give says whose */
                                  .out = work.out.view,
                                  .weights = work.packed,
@@ -314,6 +324,7 @@ static void work_free(bench_work *work) {
     free((void *)work->weights);
     free(work->packed);
     free(work->second);
+    free(work->partial);
     free(work->transformed);
     free(work->panels);
     free(work->products);
@@ -331,6 +342,15 @@ static void bench_convolution(const imp_kernels *const *tables, int count, int i
         snprintf(name, sizeof name, "  winograd 6x6");
         measure(tables, count, name, run_winograd_6, &work, operations, 0);
     }
+    work_free(&work);
+}
+
+/* As in training: crops of 256 x 256, layers of feed-forward networks. */
+static void bench_weight_gradient(const imp_kernels *const *tables, int count, int in, int out, int size, int kernel) {
+    char name[64];
+    bench_work work = work_make(tables[0], in, out, size, kernel);
+    snprintf(name, sizeof name, "by weights %dx%d %d->%d at %d", kernel, kernel, in, out, size);
+    measure(tables, count, name, run_weight_gradient, &work, 2.0 * in * out * kernel * kernel * size * size, 0);
     work_free(&work);
 }
 
@@ -393,6 +413,12 @@ void bench(const imp_kernels *const *tables, int count, int products_only) {
         bench_convolution(tables, count, layers[i][0], layers[i][1], layers[i][2], 3);
     for (size_t i = 1; i < layer_count; i++)
         if (layers[i][0] == layers[i][1]) bench_convolution(tables, count, layers[i][0], layers[i][1], layers[i][2], 1);
+    bench_weight_gradient(tables, count, 48, 48, 128, 3);
+    bench_weight_gradient(tables, count, 96, 96, 64, 3);
+    bench_weight_gradient(tables, count, 96, 96, 128, 3);
+    bench_weight_gradient(tables, count, 64, 64, 64, 1);
+    bench_weight_gradient(tables, count, 3, 32, 256, 9);
+    bench_weight_gradient(tables, count, 32, 3, 256, 9);
     bench_depthwise(tables, count, 64, 256, 3);
     bench_depthwise(tables, count, 128, 64, 5);
     for (int level = 0; level < 4; level++) bench_map(tables, count, 64 << level, 512 >> level);

@@ -65,6 +65,7 @@ int guarded(const test_map *map, int block_begin, int block_end, int row_begin, 
 void check_convolution(const imp_kernels *const *tables, int count, int every); /* one shape of so many */
 void check_winograd(const imp_kernels *const *tables, int count, int every);
 void check_depthwise(const imp_kernels *const *tables, int count);
+void check_weights(const imp_kernels *const *tables, int count);
 void check_pooling(const imp_kernels *kernels);
 void check_differences(const imp_kernels *kernels);
 void check_statistics(const imp_kernels *kernels);

@@ -56,6 +56,7 @@ int main(int argc, char **argv) {
     check_convolution(tables, count, every);
     check_winograd(tables, count, every);
     check_depthwise(tables, count);
+    check_weights(tables, count);
     for (int i = 0; i < count; i++) {
         check_pooling(tables[i]);
         check_differences(tables[i]);
