@@ -9,7 +9,7 @@
 #define OPERATIONS_LIMIT 2000000.0 /* multiplications of a shape: the oracle is slow */
 
 typedef struct test_shape {
-    int in_channels, out_channels, height, width, kernel_height, kernel_width, stride, pad_y, pad_x;
+    int in_channels, out_channels, height, width, kernel_height, kernel_width, stride, pad_y, pad_x, dilation;
     int accumulate, relu, masked, biased, transpose;
 } test_shape;
 
@@ -23,8 +23,13 @@ typedef struct convolution_test {
     char name[160];
 } convolution_test;
 
+/* kernel: what its taps span. */
 static int out_size(int in, int kernel, int pad, int stride) {
     return (in + 2 * pad - kernel) / stride + 1;
+}
+
+static int span(int kernel, int dilation) {
+    return (kernel - 1) * dilation + 1;
 }
 
 /* The weight that leads from channel i to channel o at a tap: with transpose the stored ones are those of the
@@ -39,8 +44,8 @@ static float weight_of(const convolution_test *test, int o, int i, int ky, int k
 static convolution_test test_make(const test_shape *s) {
     convolution_test test = {.shape = *s};
     int halo = s->pad_y > s->pad_x ? s->pad_y : s->pad_x;
-    int height = out_size(s->height, s->kernel_height, s->pad_y, s->stride);
-    int width = out_size(s->width, s->kernel_width, s->pad_x, s->stride);
+    int height = out_size(s->height, span(s->kernel_height, s->dilation), s->pad_y, s->stride);
+    int width = out_size(s->width, span(s->kernel_width, s->dilation), s->pad_x, s->stride);
     int first = s->transpose ? s->in_channels : s->out_channels,
         second = s->transpose ? s->out_channels : s->in_channels;
     size_t count = (size_t)first * (size_t)second * (size_t)(s->kernel_height * s->kernel_width);
@@ -57,6 +62,7 @@ static convolution_test test_make(const test_shape *s) {
                                  .kernel_height = s->kernel_height,
                                  .kernel_width = s->kernel_width,
                                  .stride = s->stride,
+                                 .dilation = s->dilation,
                                  .pad_y = s->pad_y,
                                  .pad_x = s->pad_x,
                                  .accumulate = s->accumulate,
@@ -95,7 +101,8 @@ static double oracle(const convolution_test *test, int o, int y, int x, double *
     for (int i = 0; i < s->in_channels; i++)
         for (int ky = 0; ky < s->kernel_height; ky++)
             for (int kx = 0; kx < s->kernel_width; kx++) {
-                float value = *map_at(&test->in, i, y * s->stride + ky - s->pad_y, x * s->stride + kx - s->pad_x);
+                float value = *map_at(&test->in, i, y * s->stride + ky * s->dilation - s->pad_y,
+                                      x * s->stride + kx * s->dilation - s->pad_x);
                 double product = (double)value * (double)weight_of(test, o, i, ky, kx);
                 sum += product;
                 magnitude += fabs(product);
@@ -187,10 +194,10 @@ static void check_table(convolution_test *test, const imp_kernels *kernels) {
 
 static void check_shape(const imp_kernels *const *tables, int count, const test_shape *s) {
     convolution_test test = test_make(s);
-    snprintf(test.name, sizeof test.name, "%d->%d %dx%d kernel %dx%d/%d pad %d,%d%s%s%s%s%s", s->in_channels,
-             s->out_channels, s->height, s->width, s->kernel_height, s->kernel_width, s->stride, s->pad_y, s->pad_x,
-             s->accumulate ? " accumulate" : "", s->relu ? " relu" : "", s->masked ? " mask" : "",
-             s->biased ? " bias" : "", s->transpose ? " transpose" : "");
+    snprintf(test.name, sizeof test.name, "%d->%d %dx%d kernel %dx%d/%d dilation %d pad %d,%d%s%s%s%s%s",
+             s->in_channels, s->out_channels, s->height, s->width, s->kernel_height, s->kernel_width, s->stride,
+             s->dilation, s->pad_y, s->pad_x, s->accumulate ? " accumulate" : "", s->relu ? " relu" : "",
+             s->masked ? " mask" : "", s->biased ? " bias" : "", s->transpose ? " transpose" : "");
     test_expect(&test);
     for (int i = 0; i < count; i++) check_table(&test, tables[i]);
     test_free(&test);
@@ -205,6 +212,7 @@ static void check_nan(const imp_kernels *kernels) {
                     .kernel_height = 3,
                     .kernel_width = 3,
                     .stride = 1,
+                    .dilation = 1,
                     .pad_y = 1,
                     .pad_x = 1,
                     .relu = 1,
@@ -234,25 +242,28 @@ void check_convolution(const imp_kernels *const *tables, int count, int every) {
     int tested = 0;
     for (int n = 0; n < ALL; n++) {
         const int *size = sizes[n % SIZES], *window = windows[n / SIZES % WINDOWS];
-        int epilogue = random_below(32);
+        int epilogue = random_below(32), dilation = random_below(2) ? 1 : 2 + random_below(2);
         test_shape s = {.in_channels = channels[n / (SIZES * WINDOWS) % CHANNELS],
                         .out_channels = channels[n / (SIZES * WINDOWS * CHANNELS) % CHANNELS],
                         .height = size[0],
                         .width = size[1],
                         .kernel_height = window[0],
                         .kernel_width = window[1],
-                        .pad_y = window[2],
-                        .pad_x = window[3],
+                        .pad_y = window[2] * dilation,
+                        .pad_x = window[3] * dilation,
+                        .dilation = dilation,
                         .stride = 1 + n / (SIZES * WINDOWS * CHANNELS * CHANNELS),
                         .accumulate = epilogue & 1,
                         .relu = epilogue >> 1 & 1,
                         .masked = epilogue >> 2 & 1,
                         .biased = epilogue >> 3 & 1,
                         .transpose = epilogue >> 4 & 1};
-        if (s.height + 2 * s.pad_y < s.kernel_height || s.width + 2 * s.pad_x < s.kernel_width) continue;
+        if (s.height + 2 * s.pad_y < span(s.kernel_height, s.dilation) ||
+            s.width + 2 * s.pad_x < span(s.kernel_width, s.dilation))
+            continue;
         double operations = (double)s.in_channels * s.out_channels * s.kernel_height * s.kernel_width *
-                            out_size(s.height, s.kernel_height, s.pad_y, s.stride) *
-                            out_size(s.width, s.kernel_width, s.pad_x, s.stride);
+                            out_size(s.height, span(s.kernel_height, s.dilation), s.pad_y, s.stride) *
+                            out_size(s.width, span(s.kernel_width, s.dilation), s.pad_x, s.stride);
         if (operations > OPERATIONS_LIMIT || random_below(every)) continue;
         check_shape(tables, count, &s);
         tested++;

@@ -14,8 +14,8 @@ typedef struct depthwise_test {
     char name[128];
 } depthwise_test;
 
-static depthwise_test test_make(int channels, const int size[2], int kernel, int stride) {
-    int halo = kernel / 2, epilogue = random_below(32), padded = imp_blocks(channels) * IMP_BLOCK;
+static depthwise_test test_make(int channels, const int size[2], int kernel, int stride, int dilation) {
+    int halo = kernel / 2 * dilation, epilogue = random_below(32), padded = imp_blocks(channels) * IMP_BLOCK;
     int height = (size[0] - 1) / stride + 1, width = (size[1] - 1) / stride + 1;
     depthwise_test test = {
         .in = map_make(channels, size[0], size[1], halo),
@@ -37,12 +37,13 @@ static depthwise_test test_make(int channels, const int size[2], int kernel, int
                                  .kernel_height = kernel,
                                  .kernel_width = kernel,
                                  .stride = stride,
+                                 .dilation = dilation,
                                  .pad_y = halo,
                                  .pad_x = halo,
                                  .accumulate = epilogue >> 3 & 1,
                                  .relu = epilogue >> 4 & 1};
-    snprintf(test.name, sizeof test.name, "depthwise %d at %dx%d kernel %d/%d epilogue %d", channels, size[0], size[1],
-             kernel, stride, epilogue);
+    snprintf(test.name, sizeof test.name, "depthwise %d at %dx%d kernel %d/%d dilation %d epilogue %d", channels,
+             size[0], size[1], kernel, stride, dilation, epilogue);
     return test;
 }
 
@@ -61,8 +62,8 @@ static double oracle(const depthwise_test *test, int c, int y, int x, double *ma
     double sum = job->bias ? (double)job->bias[c] : 0;
     *magnitude = fabs(sum);
     for (int tap = 0; tap < taps; tap++) {
-        float value = *map_at(&test->in, c, y * job->stride + tap / kernel - job->pad_y,
-                              x * job->stride + tap % kernel - job->pad_x);
+        float value = *map_at(&test->in, c, y * job->stride + tap / kernel * job->dilation - job->pad_y,
+                              x * job->stride + tap % kernel * job->dilation - job->pad_x);
         double product = (double)value * (double)test->weights[c * taps + (test->transpose ? taps - 1 - tap : tap)];
         sum += product;
         *magnitude += fabs(product);
@@ -116,7 +117,7 @@ void check_depthwise(const imp_kernels *const *tables, int count) {
     enum { EACH = 4, ALL = EACH * EACH * EACH * 2 };
     for (int n = 0; n < ALL; n++) {
         depthwise_test test = test_make(channels[n % EACH], sizes[n / EACH % EACH], kernels[n / (EACH * EACH) % EACH],
-                                        1 + n / (EACH * EACH * EACH));
+                                        1 + n / (EACH * EACH * EACH), 1 + random_below(3));
         for (int i = 0; i < count; i++) check_table(&test, tables[i]);
         test_free(&test);
     }

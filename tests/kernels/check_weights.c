@@ -149,6 +149,45 @@ static void check_shape(const imp_kernels *const *tables, int count, weights_tes
     test_free(&test);
 }
 
+/* Whole, in pieces of blocks with the same bits, and in pieces of rows that add up. */
+static void check_depthwise_table(weights_test *test, const imp_kernels *kernels) {
+    const imp_convolution *job = &test->job;
+    int channels = test->in.view.channels, blocks = imp_blocks(channels), height = test->gradient.view.height, next;
+    size_t of_block = (size_t)(job->kernel_height * job->kernel_width) * IMP_BLOCK, count = of_block * (size_t)blocks;
+    float *whole = take(count * sizeof(float)), *cut = take((count + 1) * sizeof(float));
+    float *plain = take(test->count * sizeof(float));
+    test->job.in = *map_give(&test->in, kernels);
+    test->job.out = *map_give(&test->gradient, kernels);
+    for (size_t i = 0; i < test->count; i++) plain[i] = 0.5f;
+    kernels->depthwise_weight_gradient(job, 0, blocks, 0, height, whole);
+    for (size_t i = 0; i < count; i++)
+        if (i / of_block * IMP_BLOCK + i % IMP_BLOCK >= (size_t)channels)
+            expect(whole[i] == 0, "%s depthwise gradient %s: padding", kernels->name, test->name);
+    imp_unpack_depthwise_gradient(whole, channels, job->kernel_height, job->kernel_width, plain);
+    compare(test, kernels, plain, 0.5f);
+    for (size_t i = 0; i <= count; i++) cut[i] = GUARD;
+    for (int block = 0; block < blocks; block++)
+        kernels->depthwise_weight_gradient(job, block, block + 1, 0, height, cut);
+    expect(!memcmp(whole, cut, count * sizeof(float)) && cut[count] == GUARD,
+           "%s depthwise gradient %s: depends on the cut", kernels->name, test->name);
+    memset(plain, 0, test->count * sizeof(float));
+    for (int row = 0; row < height; row = next) {
+        next = row + 1 + random_below(height - row);
+        kernels->depthwise_weight_gradient(job, 0, blocks, row, next, whole);
+        imp_unpack_depthwise_gradient(whole, channels, job->kernel_height, job->kernel_width, plain);
+    }
+    compare(test, kernels, plain, 0);
+    free(whole);
+    free(cut);
+    free(plain);
+}
+
+static void check_depthwise_shape(const imp_kernels *const *tables, int count, weights_test test) {
+    test_expect(&test, 1);
+    for (int i = 0; i < count; i++) check_depthwise_table(&test, tables[i]);
+    test_free(&test);
+}
+
 /* A sum of 16384 terms, half as many as a picture's, of one sign: 2e-6 of it is what training can bear. */
 static void check_long_sum(const imp_kernels *kernels) {
     static const int size[2] = {128, 128};
@@ -181,6 +220,8 @@ void check_weights(const imp_kernels *const *tables, int count) {
         const int *window = windows[n / (CHANNELS * SIZES)];
         if (channel[0] * channel[1] * window[0] * window[1] > 3 * 48 * 48 * 9) continue; /* the oracle is slow */
         check_shape(tables, count, test_make(channel[0], channel[1], size, window[0], window[1], window[2], window[3]));
+        check_depthwise_shape(tables, count,
+                              test_make(channel[0], channel[0], size, window[0], window[1], window[2], window[3]));
         tested++;
     }
     for (int i = 0; i < count; i++) check_long_sum(tables[i]);
