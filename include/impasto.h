@@ -426,6 +426,9 @@ typedef struct imp_training_progress {
    progress, written unless the step failed, may be NULL. */
 IMP_API int imp_training_step(imp_training *training, imp_training_progress *progress);
 
+/* Where it stands, without a step: losses, rate and norm are 0. */
+IMP_API int imp_training_tell(const imp_training *training, imp_training_progress *progress);
+
 /* "total", "content", "style", ...; NULL past the last. */
 IMP_API const char *imp_training_loss_name(const imp_training *training, int index);
 

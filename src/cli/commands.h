@@ -8,5 +8,7 @@ extern const imp_cli_command imp_cli_optimize;                         /* optimi
 extern const imp_cli_command imp_cli_model_import, imp_cli_model_list; /* model.c */
 extern const imp_cli_command imp_cli_model_info, imp_cli_model_verify; /* model.c */
 extern const imp_cli_command imp_cli_bench_optimize;                   /* bench.c */
+extern const imp_cli_command imp_cli_train;                            /* train.c */
+extern const imp_cli_command imp_cli_bench_train;                      /* bench_train.c */
 
 #endif

@@ -190,3 +190,10 @@ void imp_cli_print_completion(FILE *stream) {
           "complete -o default -o bashdefault -F _impasto impasto\n",
           stream);
 }
+
+void imp_cli_print_recipe_keys(FILE *stream) {
+    imp_recipe_key_info key = {.size = sizeof key};
+    fputs("| key | takes | if not given | what it means |\n|---|---|---|---|\n", stream);
+    for (int i = 0; imp_recipe_get_key(i, &key) == IMP_OK; i++)
+        fprintf(stream, "| `%s` | %s | %s | %s |\n", key.path, key.takes, key.initial, key.help);
+}

@@ -10,7 +10,7 @@
 #include "impasto.h"
 
 typedef struct help_settings {
-    bool man, completion;
+    bool man, completion, recipe;
 } help_settings;
 
 static const imp_cli_option help_options[] = {
@@ -22,6 +22,10 @@ static const imp_cli_option help_options[] = {
      .kind = IMP_CLI_FLAG,
      .offset = offsetof(help_settings, completion),
      .help = "Print the completion for bash: source <(impasto help --completion)"},
+    {.name = "recipe",
+     .kind = IMP_CLI_FLAG,
+     .offset = offsetof(help_settings, recipe),
+     .help = "Print the keys of a training's recipe, as a table in Markdown."},
     {0}};
 
 static int run_help(void *settings, char **arguments, int count);
@@ -37,8 +41,8 @@ static const imp_cli_command help_command = {.name = "help",
                                              .run = run_help};
 
 static const imp_cli_command *const commands[] = {
-    &imp_cli_optimize,     &imp_cli_model_import,   &imp_cli_model_list, &imp_cli_model_info,
-    &imp_cli_model_verify, &imp_cli_bench_optimize, &help_command,       NULL};
+    &imp_cli_optimize,     &imp_cli_train,          &imp_cli_model_import, &imp_cli_model_list, &imp_cli_model_info,
+    &imp_cli_model_verify, &imp_cli_bench_optimize, &imp_cli_bench_train,  &help_command,       NULL};
 
 const imp_cli_command *imp_cli_command_at(int index) {
     return commands[index];
@@ -126,6 +130,8 @@ static int run_help(void *user, char **arguments, int count) {
         imp_cli_print_man(stdout);
     } else if (settings->completion) {
         imp_cli_print_completion(stdout);
+    } else if (settings->recipe) {
+        imp_cli_print_recipe_keys(stdout);
     } else if (count == 0) {
         imp_cli_print_overview(stdout);
     } else if (find_command(arguments, count, &used) && used == count) {

@@ -77,5 +77,6 @@ void imp_cli_print_overview(FILE *stream);
 void imp_cli_print_help(FILE *stream, const imp_cli_command *command);
 void imp_cli_print_man(FILE *stream);
 void imp_cli_print_completion(FILE *stream);
+void imp_cli_print_recipe_keys(FILE *stream);
 
 #endif

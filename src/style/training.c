@@ -264,9 +264,20 @@ static int make_step(imp_training *training, imp_training_progress *progress) {
     if (!status) status = evaluate(training, stage, progress);
     if (status) return status;
     progress->learning_rate = find_rate(&recipe->stages[stage], training->step - before);
-    progress->stage = stage + 1;
     update(training, progress->learning_rate);
     return IMP_OK;
+}
+
+/* Completes what a step told, into the caller's struct. */
+static void tell(const imp_training *training, imp_training_progress *ours, imp_training_progress *progress) {
+    int64_t before;
+    ours->step = training->step;
+    ours->steps = training->recipe->steps;
+    ours->stages = training->recipe->stage_count;
+    ours->done = ours->step >= ours->steps;
+    ours->stage = 1 + find_stage(training->recipe, ours->step > 0 ? ours->step - 1 : 0, &before);
+    tell_time(training, ours);
+    imp_struct_write(progress, ours, sizeof *ours);
 }
 
 int imp_training_step(imp_training *training, imp_training_progress *progress) {
@@ -274,14 +285,16 @@ int imp_training_step(imp_training *training, imp_training_progress *progress) {
     if (!training) return IMP_ERR_ARGUMENT;
     int status = progress ? imp_struct_check(training->context, progress, "training progress") : IMP_OK;
     if (!status && training->step < training->recipe->steps) status = make_step(training, &ours);
-    if (status) return status;
-    ours.step = training->step;
-    ours.steps = training->recipe->steps;
-    ours.stages = training->recipe->stage_count;
-    ours.done = training->step >= training->recipe->steps;
-    tell_time(training, &ours);
-    if (progress) imp_struct_write(progress, &ours, sizeof ours);
-    return IMP_OK;
+    if (!status && progress) tell(training, &ours, progress);
+    return status;
+}
+
+int imp_training_tell(const imp_training *training, imp_training_progress *progress) {
+    imp_training_progress ours = {.size = sizeof ours};
+    if (!training) return IMP_ERR_ARGUMENT;
+    int status = imp_struct_check(training->context, progress, "training progress");
+    if (!status) tell(training, &ours, progress);
+    return status;
 }
 
 const char *imp_training_loss_name(const imp_training *training, int index) {

@@ -1,0 +1,143 @@
+/* Finds and reads the pictures that a training learns on. */
+#include "cli/pictures.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cli/report.h"
+#include "cli/system.h"
+#include "impasto_picture.h"
+
+#define MOST_PICTURES 10000000
+
+bool imp_cli_path_beside(const char *base, const char *name, char path[IMP_CLI_PATH]) {
+    int length = name[0] == '/' || !base[0] ? snprintf(path, IMP_CLI_PATH, "%s", name)
+                                            : snprintf(path, IMP_CLI_PATH, "%s/%s", base, name);
+    return length >= 0 && length < IMP_CLI_PATH;
+}
+
+static bool is_picture(const char *name) {
+    static const char *const endings[] = {".jpg",  ".jpeg", ".png",  ".webp", ".tif",
+                                          ".tiff", ".avif", ".heic", ".heif", ".gif"};
+    const char *ending = strrchr(name, '.');
+    for (size_t i = 0; ending && ending != name && i < sizeof endings / sizeof *endings; i++)
+        if (strcasecmp(ending, endings[i]) == 0) return true;
+    return false;
+}
+
+/* Adds folder/name. Returns 0 or the exit code. */
+static int add_path(imp_cli_pictures *list, const char *folder, const char *name, int *room) {
+    char path[IMP_CLI_PATH];
+    if (!imp_cli_path_beside(folder, name, path))
+        return imp_cli_fail(IMP_CLI_FAILURE, "%s: the path of a picture is too long", list->source);
+    if (list->count == MOST_PICTURES)
+        return imp_cli_fail(IMP_CLI_FAILURE, "%s: more than %d pictures", list->source, MOST_PICTURES);
+    if (list->count == *room) {
+        *room = *room ? 2 * *room : 256;
+        char **grown = realloc(list->paths, (size_t)*room * sizeof *grown);
+        if (!grown) return imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
+        list->paths = grown;
+    }
+    list->paths[list->count] = strdup(path);
+    return list->paths[list->count++] ? 0 : imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
+}
+
+static int compare_paths(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int list_folder(imp_cli_pictures *list, const char *path) {
+    DIR *folder = opendir(path);
+    int room = 0, code = 0;
+    if (!folder) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", path, strerror(errno));
+    for (struct dirent *entry = readdir(folder); entry && !code; entry = readdir(folder))
+        if (is_picture(entry->d_name)) code = add_path(list, path, entry->d_name, &room);
+    closedir(folder);
+    if (!code && list->count > 0) qsort(list->paths, (size_t)list->count, sizeof *list->paths, compare_paths);
+    return code;
+}
+
+static int list_file(imp_cli_pictures *list, const char *path) {
+    FILE *stream = fopen(path, "r");
+    char folder[IMP_CLI_PATH], line[IMP_CLI_PATH];
+    int room = 0, code = 0;
+    if (!stream) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", path, strerror(errno));
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 0, path);
+    while (!code && fgets(line, sizeof line, stream)) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (line[0]) code = add_path(list, folder, line, &room);
+    }
+    fclose(stream);
+    return code;
+}
+
+int imp_cli_pictures_list(const char *base, const char *source, imp_cli_pictures *list) {
+    char path[IMP_CLI_PATH];
+    *list = (imp_cli_pictures){.source = source, .mutex = PTHREAD_MUTEX_INITIALIZER};
+    if (!imp_cli_path_beside(base, source, path))
+        return imp_cli_fail(IMP_CLI_FAILURE, "%s: the path is too long", source);
+    int code = imp_cli_is_folder(path) ? list_folder(list, path) : list_file(list, path);
+    if (!code && list->count == 0) code = imp_cli_fail(IMP_CLI_FAILURE, "%s: there is no picture in it", path);
+    if (!code && !(list->bad = calloc((size_t)list->count, sizeof *list->bad)))
+        code = imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
+    if (code) imp_cli_pictures_free(list);
+    return code;
+}
+
+void imp_cli_pictures_free(imp_cli_pictures *list) {
+    for (int i = 0; i < list->count; i++) free(list->paths[i]);
+    free(list->paths);
+    free(list->bad);
+    free(list->told);
+    *list = (imp_cli_pictures){0};
+}
+
+static bool is_bad(imp_cli_pictures *list, int index) {
+    pthread_mutex_lock(&list->mutex);
+    bool bad = list->bad[index];
+    pthread_mutex_unlock(&list->mutex);
+    return bad;
+}
+
+/* Once for each picture: two threads may find out at the same time. */
+static void mark_bad(imp_cli_pictures *list, int index, const char *words) {
+    pthread_mutex_lock(&list->mutex);
+    if (!list->bad[index]) {
+        list->bad[index] = true;
+        list->bad_count++;
+        size_t used = list->told ? strlen(list->told) : 0, bytes = strlen(words) + 2;
+        char *grown = realloc(list->told, used + bytes);
+        if (grown) {
+            list->told = grown;
+            snprintf(grown + used, bytes, "%s\n", words);
+        }
+    }
+    pthread_mutex_unlock(&list->mutex);
+}
+
+int imp_cli_pictures_read(imp_cli_pictures *list, imp_context *context, int index, imp_image *image) {
+    for (int i = 0; i < list->count; i++, index = (index + 1) % list->count) {
+        if (is_bad(list, index)) continue;
+        int status = imp_picture_read(context, list->paths[index], image);
+        if (!status || status == IMP_ERR_MEMORY) return status; /* which is not the picture's fault */
+        mark_bad(list, index, imp_error(context));
+    }
+    return IMP_ERR_IO;
+}
+
+void imp_cli_pictures_tell(imp_cli_pictures *list) {
+    if (list->count == 0) return;
+    pthread_mutex_lock(&list->mutex);
+    char *told = list->told;
+    list->told = NULL;
+    pthread_mutex_unlock(&list->mutex);
+    char *rest = NULL;
+    for (char *line = told ? strtok_r(told, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest))
+        imp_cli_warn("%s; the next picture takes its place", line);
+    free(told);
+}

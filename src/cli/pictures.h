@@ -1,0 +1,34 @@
+/* Lists of picture files: of a folder or a text file, in a fixed order, with those remembered that cannot be read. */
+#ifndef IMP_CLI_PICTURES_H
+#define IMP_CLI_PICTURES_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "cli/models_folder.h"
+#include "impasto.h"
+
+typedef struct imp_cli_pictures {
+    const char *source;   /* as it was given */
+    char **paths;         /* [count] in the order of their bytes, or of the list */
+    bool *bad;            /* [count] that could not be read */
+    int count, bad_count; /* behind mutex, as bad and told are */
+    char *told;           /* lines about bad ones that were not shown yet; NULL: none */
+    pthread_mutex_t mutex;
+} imp_cli_pictures;
+
+/* name after base, unless it is absolute; returns false when that is too long. */
+bool imp_cli_path_beside(const char *base, const char *name, char path[IMP_CLI_PATH]);
+
+/* source: a folder, whose files with a picture's ending are taken, or a text file with the path of one picture a line,
+   relative to itself; relative to base. Returns 0, or the exit code after saying what is wrong. */
+int imp_cli_pictures_list(const char *base, const char *source, imp_cli_pictures *list);
+void imp_cli_pictures_free(imp_cli_pictures *list); /* of a list that is all zero too */
+
+/* Reads the picture at index, or the next one after it that can be read; from any thread. IMP_ERR_IO: none can. */
+int imp_cli_pictures_read(imp_cli_pictures *list, imp_context *context, int index, imp_image *image);
+
+/* Warns of the pictures that were found bad since the last call. */
+void imp_cli_pictures_tell(imp_cli_pictures *list);
+
+#endif
