@@ -389,9 +389,10 @@ IMP_API int imp_recipe_get_key(int index, imp_recipe_key_info *info);
 typedef struct imp_training_source {
     size_t size; /* sizeof(imp_training_source) */
     void *user;
-    /* A square crop for planes [3][side][side], RGB on the 0..255 scale. set: "train" or "validation". It is a function of
-       number alone (and of the recipe), so that a training that goes on sees what it would have seen. Numbers of
-       "train" are asked for in order, from the first step's on: step * batch. */
+    /* A square crop for planes [3][side][side], RGB on the 0..255 scale. set: "train", "validation" or "sample".
+       It is a function of number alone (and of the recipe), so that a training that goes on sees what it would have seen.
+       Numbers of "train" are asked for in order, from the first step's on: step * batch; "sample" has the same crops,
+       of which some are asked for when the training is created. */
     int (*crop)(void *user, const char *set, uint64_t number, int side, float *planes);
     /* The picture that the recipe calls by name, made in context by imp_image_create or imp_picture_read; the engine
        releases it. */

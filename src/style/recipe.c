@@ -323,8 +323,8 @@ static int check_features_task(reader *in) {
     for (int i = 0; i < losses->features.count; i++) sum += losses->features.items[i].value;
     if (!(sum > 0))
         return fail_whole(in, "the task is features, and \"losses\" gives no \"features\" layers or all weights are 0");
-    if (recipe->style_count > 0 || losses->style.count > 0 || losses->content.count > 0)
-        return fail_whole(in, "styles, and style and content layers, are for the task style");
+    if (recipe->style_count > 0 || losses->content.count > 0)
+        return fail_whole(in, "\"styles\", and \"content\" in \"losses\", are for the task style");
     return IMP_OK;
 }
 

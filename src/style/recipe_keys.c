@@ -75,7 +75,9 @@ static const imp_recipe_key losses_keys[] = {
     {"content", LAYERS, AT(content),
      .help = "Layers at which a picture is compared with its photo, and their weights."},
     {"content_weight", NUMBER(0, MOST_WEIGHT, 1), AT(content_weight), .help = "Of all content layers together."},
-    {"style", LAYERS, AT(style), .help = "Layers at which a picture is compared with its painting, and their weights."},
+    {"style", LAYERS, AT(style),
+     .help = "Layers at which a picture is compared with its painting, and their weights. For the task features: layers "
+             "whose Gram matrices are taught beside their maps."},
     {"style_weight", NUMBER(0, MOST_WEIGHT, 1), AT(style_weight), .help = "Of all style layers together."},
     {"style_loss", CHOICE(style_loss_at, 0), AT(style_loss), .help = "What of a painting is compared."},
     {"per_style", FLAG(0), AT(per_style),
