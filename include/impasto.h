@@ -325,6 +325,26 @@ IMP_API int imp_painting_profile(const imp_painting *painting, int index, imp_no
 
 IMP_API void imp_painting_free(imp_painting *painting);
 
+/* ---- Styler: pictures, painted at once by a network that was taught its styles (Johnson et al., arXiv 1603.08155) ---- */
+
+typedef struct imp_styler imp_styler;
+
+/* The styles that the model was taught, in their order; NULL past the last, and for a model that paints nothing. */
+IMP_API const char *imp_model_style_name(const imp_model *model, int index);
+
+/* For pictures of width x height. precision: "f32", "bf16", "auto" (bf16 where the CPU multiplies it); NULL: "auto".
+   model must outlive the styler. IMP_ERR_ARGUMENT: the model paints nothing. */
+IMP_API int imp_styler_create(imp_context *context, const imp_model *model, int width, int height,
+                              const char *precision, imp_styler **styler);
+
+/* photo of the styler's size, painted; *out is created and, on failure, has no pixels. shares: how much of each style of
+   the model, as many floats as it has names; 1 for one of them and 0 for the others paints that one, others mix (Dumoulin
+   et al., arXiv 1610.07629). strength: 1 is the painting, 0 the photo, between them they are blended. */
+IMP_API int imp_styler_run(imp_styler *styler, const imp_image *photo, const float *shares, double strength,
+                           imp_depth depth, imp_image *out);
+
+IMP_API void imp_styler_free(imp_styler *styler);
+
 /* ---- Training: networks taught by a recipe ----------------------------------------------------------------------- */
 
 /* The way of the data:  recipe (JSON) -> training (create, step until done; save now and then) -> model file.

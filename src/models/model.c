@@ -73,6 +73,7 @@ void imp_model_free(imp_model *model) {
     imp_allocator_give(&allocator, model->origin);
     imp_allocator_give(&allocator, model->licence);
     imp_allocator_give(&allocator, model->styles);
+    imp_allocator_give(&allocator, model->style_names);
     imp_network_release(&model->network);
     imp_allocator_give(&allocator, model);
 }
@@ -104,8 +105,25 @@ int imp_model_set_words(imp_context *context, imp_model *model, const char *orig
     return status == IMP_OK ? set_text(context, model, &model->licence, licence) : status;
 }
 
+/* The names one by one, with their characters behind the pointers. */
+static int list_styles(imp_context *context, imp_model *model, int count) {
+    size_t bytes = (size_t)count * sizeof *model->style_names + strlen(model->styles) + 1;
+    char *text;
+
+    model->style_names = imp_allocator_take(&model->network.allocator, bytes);
+    if (!model->style_names) return imp_fail(context, IMP_ERR_MEMORY, "out of memory: the names of %d styles", count);
+    text = (char *)(model->style_names + count);
+    strcpy(text, model->styles);
+    for (int i = 0; i < count; i++) {
+        model->style_names[i] = text;
+        text += strcspn(text, "\n");
+        *text++ = 0;
+    }
+    return IMP_OK;
+}
+
 int imp_model_set_styles(imp_context *context, imp_model *model, const char *names) {
-    int count = 0;
+    int count = 0, status;
 
     for (const char *name = names; *name; count++) {
         size_t length = strcspn(name, "\n");
@@ -117,7 +135,8 @@ int imp_model_set_styles(imp_context *context, imp_model *model, const char *nam
     }
     if (count != imp_model_style_count(model))
         return imp_fail(context, IMP_ERR_FORMAT, "%d names for %d styles", count, imp_model_style_count(model));
-    return set_text(context, model, &model->styles, names);
+    status = set_text(context, model, &model->styles, names);
+    return status == IMP_OK ? list_styles(context, model, count) : status;
 }
 
 int imp_model_make_data(imp_context *context, imp_model *model, int parameter) {

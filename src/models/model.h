@@ -33,6 +33,7 @@ struct imp_model {
     int options[IMP_MAX_OPTIONS];
     char *origin, *licence; /* from network.allocator */
     char *styles;           /* names of the styles, a line each; NULL: none */
+    char **style_names;     /* the same, each by itself, [style count] */
 };
 
 /* All of them. */
