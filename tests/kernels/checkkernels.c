@@ -60,6 +60,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < count; i++) {
         check_pooling(tables[i]);
         check_differences(tables[i]);
+        check_blends(tables[i]);
         check_statistics(tables[i]);
         check_products(tables[i]);
     }

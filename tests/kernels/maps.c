@@ -135,7 +135,7 @@ int failure_count(void) {
 
 int near(double value, double exact, double tolerance) {
     if (isnan(value) || isnan(exact)) return isnan(value) && isnan(exact);
-    return fabs(value - exact) <= tolerance;
+    return value == exact || fabs(value - exact) <= tolerance; /* infinities */
 }
 
 double sum_tolerance(double terms, double magnitude) {
