@@ -43,13 +43,19 @@ typedef struct imp_sample {
     float share;
 } imp_sample;
 
-/* The centre of pixel i of `to` lies at (i + 1/2) * from / to - 1/2; here in steps of 1 / (2 to), exactly. */
-static inline imp_sample imp_sample_at(int i, int from, int to) {
-    int64_t place = (2 * (int64_t)i + 1) * from - to, unit = 2 * (int64_t)to;
+/* The centre of pixel i, brought into the picture that is read, of from pixels; scale: of that to the other. */
+static inline imp_sample imp_sample_at(int i, double scale, int from) {
+    double place = (i + 0.5) * scale - 0.5;
     if (place < 0) place = 0;
-    imp_sample sample = {.first = (int)(place / unit), .share = (float)(place % unit) / (float)unit};
+    imp_sample sample = {.first = (int)place < from ? (int)place : from - 1};
     sample.second = sample.first + 1 < from ? sample.first + 1 : sample.first;
+    sample.share = (float)(place - sample.first);
     return sample;
+}
+
+/* The share that a pixel has in a sample. */
+static inline float imp_share_in(imp_sample sample, int pixel) {
+    return (sample.first == pixel ? 1 - sample.share : 0) + (sample.second == pixel ? sample.share : 0);
 }
 
 /* The first pixel of `to` that may read pixel i of `from`, and the one after the last: those within a pixel of it. */

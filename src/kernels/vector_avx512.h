@@ -89,6 +89,14 @@ static inline vector multiply(vector a, vector b) {
 static inline vector multiply_add(vector a, vector b, vector sum) {
     return _mm512_fmadd_ps(a, b, sum);
 }
+static inline vector divide(vector a, vector b) {
+    return _mm512_div_ps(a, b);
+}
+/* 2 to the power of n, from -126 to 127; rounded: n + 1.5 * 2^23, in whose lowest bits n stands. */
+static inline vector power_of_two(vector rounded) {
+    __m512i bits = _mm512_add_epi32(_mm512_castps_si512(rounded), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 23));
+}
 /* a > b ? a : b, which is b when either is NaN. */
 static inline vector maximum(vector a, vector b) {
     return _mm512_max_ps(a, b);

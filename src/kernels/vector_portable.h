@@ -86,6 +86,13 @@ static inline vector subtract(vector a, vector b) {
 static inline vector multiply(vector a, vector b) {
     return a * b;
 }
+static inline vector divide(vector a, vector b) {
+    return a / b;
+}
+/* 2 to the power of n, from -126 to 127; rounded: n + 1.5 * 2^23, in whose lowest bits n stands. */
+static inline vector power_of_two(vector rounded) {
+    return (vector)(((vector_bits)rounded + 127) << 23);
+}
 /* Rounded once where the machine can; there is no way yet to say so to every compiler. */
 static inline vector multiply_add(vector a, vector b, vector sum) {
 #ifdef __ARM_FEATURE_FMA

@@ -68,6 +68,8 @@ void check_depthwise(const imp_kernels *const *tables, int count);
 void check_weights(const imp_kernels *const *tables, int count);
 void check_pooling(const imp_kernels *kernels);
 void check_differences(const imp_kernels *kernels);
+void check_activations(const imp_kernels *kernels);
+void check_resizing(const imp_kernels *const *tables, int count);
 void check_blends(const imp_kernels *kernels);
 void check_statistics(const imp_kernels *kernels);
 void check_products(const imp_kernels *kernels);

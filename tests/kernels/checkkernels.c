@@ -57,9 +57,11 @@ int main(int argc, char **argv) {
     check_winograd(tables, count, every);
     check_depthwise(tables, count);
     check_weights(tables, count);
+    check_resizing(tables, count);
     for (int i = 0; i < count; i++) {
         check_pooling(tables[i]);
         check_differences(tables[i]);
+        check_activations(tables[i]);
         check_blends(tables[i]);
         check_statistics(tables[i]);
         check_products(tables[i]);
