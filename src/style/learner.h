@@ -12,6 +12,7 @@ typedef struct imp_learner_parameter {
     int dimensions;
     int64_t shape[IMP_LEARNER_DIMENSIONS];
     float *data; /* the f32 masters, changed in place */
+    int decays;  /* weight decay pulls it to zero: kernels, and not biases or what belongs to norms */
     int state;   /* no gradient trains it (a running mean): evaluate itself changes it, when it takes gradients */
 } imp_learner_parameter;
 

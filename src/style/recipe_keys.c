@@ -143,7 +143,7 @@ static const imp_recipe_key optimizer_keys[] = {
     {"beta2", NUMBER(0, 0.9999999, 0.999), AT(beta2), .help = "AdamW: how long their squares are."},
     {"epsilon", NUMBER(0, 1, 1e-8), .above = 1, AT(epsilon), .help = "AdamW: beside the root of the squares."},
     {"decay", NUMBER(0, 10, 0), AT(decay),
-     .help = "Weight decay, decoupled, of parameters with two or more dimensions."},
+     .help = "Weight decay, decoupled, of kernels; biases and norms have none."},
     {"clip", NUMBER(0, MOST_WEIGHT, 0), AT(clip), .help = "The most that the gradient's norm may be; 0: anything."},
     {"average", NUMBER(0, 0.9999999, 0.999), AT(average),
      .help = "Decay of the average of the weights, by which pictures are painted and which is exported; 0: the weights "

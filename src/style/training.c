@@ -83,8 +83,7 @@ static int prepare_parameter(imp_training *training, int i) {
     if (!trained->gradient) return IMP_ERR_MEMORY;
     int status =
         imp_adam_create(context, length, optimizer->beta1, optimizer->beta2, optimizer->epsilon, &trained->adam);
-    /* Biases, scales and shifts are not pulled to zero: that is where they mean something. */
-    if (!status && parameter->dimensions >= 2) imp_adam_set_decay(trained->adam, optimizer->decay);
+    if (!status && parameter->decays) imp_adam_set_decay(trained->adam, optimizer->decay);
     return status;
 }
 

@@ -100,10 +100,10 @@ imp_learner toy_learner(toy *made, const imp_recipe *recipe) {
     memset(made, 0, sizeof *made);
     made->batch = recipe->batch;
     made->side = recipe->data.crop;
-    made->parameters[0] = (imp_learner_parameter){"mix.weight", 2, {3, 3}, made->mix, 0};
-    made->parameters[1] = (imp_learner_parameter){"mix.bias", 1, {3}, made->bias, 0};
-    made->parameters[2] = (imp_learner_parameter){"wind.weight", 2, {2, 5}, made->wind, 0};
-    made->parameters[3] = (imp_learner_parameter){"mean", 1, {3}, made->mean, 1};
+    made->parameters[0] = (imp_learner_parameter){"mix.weight", 2, {3, 3}, made->mix, .decays = 1};
+    made->parameters[1] = (imp_learner_parameter){"mix.bias", 1, {3}, made->bias, .decays = 0};
+    made->parameters[2] = (imp_learner_parameter){"wind.weight", 2, {2, 5}, made->wind, .decays = 1};
+    made->parameters[3] = (imp_learner_parameter){"mean", 1, {3}, made->mean, .state = 1};
     for (int i = 0; i < 9; i++) made->mix[i] = (float)sin(i);
     for (int i = 0; i < 10; i++) made->wind[i] = (float)cos(i);
     refresh(made);

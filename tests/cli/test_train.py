@@ -1,0 +1,235 @@
+"""`impasto train` and `impasto bench train`: a tiny network on tiny pictures, what is written, and how it goes on."""
+import json
+import re
+import resource
+import signal
+import subprocess
+import time
+
+import pytest
+
+from support import PROGRAM, SOURCE, refused, run, write_png
+
+STEPS = 12
+
+
+def recipe(**more):
+    """Of a styler as small as they come, by losses of the first two blocks of VGG19."""
+    return {
+        "network": {"architecture": "fine", "options": {"channels": 16, "blocks": 1}},
+        "loss_network": {"model": "vgg19"},
+        "losses": {"content": {"conv2_1": 1}, "style": {"conv1_1": 1, "conv2_1": 1}, "style_weight": 10},
+        "styles": [{"name": "one", "picture": "style.png", "side": 32},
+                   {"name": "two", "picture": "other.png", "side": 32}],
+        "data": {"sources": [{"pictures": "photos", "share": 3}, {}], "crop": 32},
+        "validation": {"pictures": "photos", "count": 2, "side": 32, "every": 6},
+        "batch": 2,
+        "checkpoint_every": 5,
+        "stages": [{"steps": 6, "train": ["up*"]}, {"steps": STEPS - 6, "schedule": "cosine"}],
+        **more,
+    }
+
+
+@pytest.fixture
+def lesson(folder):
+    """The folder, with photos and a recipe."""
+    (folder / "photos").mkdir()
+    for k in range(4):
+        write_png(folder / "photos" / f"{k}.png", 40 + k, 36, seed=10 + k)
+    (folder / "r.json").write_text(json.dumps(recipe()))
+    return folder
+
+
+def train(folder, output, *more, code=0, **how):
+    result = run("train", "r.json", "-o", output, *more, folder=folder, **how)
+    assert (result.code, result.err) == (code, ""), (result.code, result.err)
+    return result
+
+
+def log(folder, output):
+    """The lines of the log, without what depends on the time."""
+    lines = [json.loads(line) for line in (folder / output / "log.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("pictures_per_second", None)
+        line.pop("seconds_left", None)
+    return lines
+
+
+def same_training(folder, a, b):
+    for name in ("checkpoint.safetensors", "model.safetensors"):
+        assert (folder / a / name).read_bytes() == (folder / b / name).read_bytes(), name
+    assert log(folder, a) == log(folder, b)
+
+
+def test_all_is_written(lesson):
+    result = train(lesson, "out", "--json")
+    names = sorted(path.name for path in (lesson / "out").iterdir())
+    assert names == ["checkpoint.safetensors", "log.jsonl", "model.safetensors", "pictures", "report.html"]
+    assert sorted(path.name for path in (lesson / "out" / "pictures").iterdir()) == ["00000006.jpg", "00000012.jpg"]
+    events = result.events()
+    assert events[-1] == {"event": "done", "model": "out/model.safetensors", "step": STEPS, "finished": True}
+    steps = [event for event in events if event["event"] == "step"]
+    assert [event["step"] for event in steps] == list(range(1, STEPS + 1))
+    assert [event["stage"] for event in steps] == [1] * 6 + [2] * 6
+    assert all(event["losses"]["total"] > 0 and event["gradient_norm"] > 0 for event in steps)
+    assert [event["step"] for event in events if event["event"] == "validation"] == [6, 12]
+    report = (lesson / "out" / "report.html").read_text()
+    assert report.count("data:image/jpeg;base64,") == 2 and report.count("<svg") == len(steps[0]["losses"])
+    assert '"checkpoint_every": 5' in report
+    info = run("model", "info", "out/model.safetensors", folder=lesson)
+    assert info.code == 0 and "fine" in info.out
+
+
+def test_going_on_makes_the_same_bits(lesson):
+    train(lesson, "whole", "-j", "1")
+    train(lesson, "parts", "--steps", "4", "--prefetch", "3", "-j", "2")
+    assert log(lesson, "parts")[-1]["step"] == 4
+    train(lesson, "parts", "--steps", "3", "--resume", "--quiet")
+    result = train(lesson, "parts", "--resume")
+    assert f"after step {STEPS} of {STEPS}" in result.out
+    same_training(lesson, "whole", "parts")
+    # Once more has nothing to do.
+    train(lesson, "parts", "--resume")
+    same_training(lesson, "whole", "parts")
+
+
+def begin(folder, output, until):
+    """Starts a training and waits until its log has that many lines."""
+    child = subprocess.Popen([PROGRAM, "train", "r.json", "-o", output], cwd=folder, stdout=subprocess.DEVNULL)
+    path = folder / output / "log.jsonl"
+    while child.poll() is None and not (path.is_file() and len(path.read_text().splitlines()) >= until):
+        time.sleep(0.01)
+    return child
+
+
+def test_a_kill_loses_at_most_the_interval(lesson):
+    train(lesson, "whole")
+    child = begin(lesson, "killed", 7)
+    child.kill()
+    child.wait()
+    assert (lesson / "killed" / "checkpoint.safetensors").is_file()
+    train(lesson, "killed", "--resume")
+    same_training(lesson, "whole", "killed")
+
+
+def test_an_interruption_saves(lesson):
+    train(lesson, "whole")
+    child = begin(lesson, "stopped", 2)
+    child.send_signal(signal.SIGINT)
+    assert child.wait() in (130, 0)  # 0: it was done before the signal came
+    assert (lesson / "stopped" / "model.safetensors").is_file()
+    train(lesson, "stopped", "--resume")
+    same_training(lesson, "whole", "stopped")
+
+
+def test_frozen_parameters_stay(lesson):
+    """Of the first stage, which trains up* alone, all others are as the start made them."""
+    def tensors(output):
+        data = (lesson / output / "checkpoint.safetensors").read_bytes()
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:8 + length])
+        return {name: data[8 + length + entry["data_offsets"][0]:8 + length + entry["data_offsets"][1]]
+                for name, entry in header.items() if name.startswith("weight/")}
+    train(lesson, "first", "--steps", "1")
+    train(lesson, "later", "--steps", "6")
+    first, later = tensors("first"), tensors("later")
+    changed = {name for name in first if first[name] != later[name]}
+    assert changed and all(name.startswith("weight/up") for name in changed)
+
+
+def test_unreadable_pictures_are_named_once(lesson):
+    (lesson / "photos" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n no")
+    result = run("train", "r.json", "-o", "out", "--quiet", "--prefetch", "4", folder=lesson)
+    lines = result.err.splitlines()
+    assert result.code == 0 and len(lines) == 1 and "photos/2.png" in lines[0] and "takes its place" in lines[0]
+    again = run("train", "r.json", "-o", "again", "--quiet", folder=lesson)
+    assert again.err == result.err
+    same_training(lesson, "out", "again")
+
+
+def test_no_picture_can_be_read(lesson):
+    for path in (lesson / "photos").iterdir():
+        path.write_bytes(b"no")
+    (lesson / "r.json").write_text(json.dumps(recipe(data={"sources": [{"pictures": "photos"}], "crop": 32})))
+    result = run("train", "r.json", "-o", "out", "--quiet", folder=lesson)
+    lines = result.err.splitlines()
+    assert result.code == 1 and len(lines) == 5, result.err
+    assert lines[-1] == "impasto: crop 0 of train: none of the pictures can be read"
+
+
+def test_lists_of_pictures(lesson):
+    """A list in another folder, whose paths are relative to itself."""
+    (lesson / "lists").mkdir()
+    (lesson / "lists" / "some.txt").write_text("../photos/3.png\n\n../photos/0.png\r\n")
+    (lesson / "r.json").write_text(json.dumps(recipe(data={"sources": [{"pictures": "lists/some.txt"}], "crop": 32})))
+    train(lesson, "out", "--steps", "1")
+
+
+def test_data_folder(lesson):
+    (lesson / "recipes").mkdir()
+    (lesson / "r.json").rename(lesson / "recipes" / "r.json")
+    result = run("train", "recipes/r.json", "-o", "out", "--steps", "1", "--data", ".", "--quiet", folder=lesson)
+    assert (result.code, result.err) == (0, "")
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"bach": 2}, 'r.json, line 1: the recipe has no key "bach"; did you mean "batch"?'),
+    ({"network": {"architecture": "fin"}}, "fin"),
+    ({"network": {"architecture": "fine", "options": {"chanels": 3}}}, "chanels"),
+    ({"loss_network": {"model": "nothing"}}, "there is no model 'nothing'"),
+    ({"styles": [{"name": "a", "picture": "nothing.png"}]}, "nothing.png"),
+    ({"data": {"sources": [{"pictures": "nowhere"}]}}, "nowhere"),
+    ({"data": {"sources": [{"pictures": "empty"}]}}, "there is no picture in it"),
+    ({"losses": {"style": {"conv9_9": 1}}}, "conv9_9"),
+    ({"stages": [{"steps": 1, "train": ["nothing*"]}]}, 'no parameter of'),
+])
+def test_bad_recipes(lesson, change, words):
+    (lesson / "empty").mkdir()
+    (lesson / "r.json").write_text(json.dumps(recipe(**change)))
+    refused("train", "r.json", "-o", "out", folder=lesson, mentions=words)
+
+
+def test_bad_calls(lesson):
+    refused("train", "r.json", folder=lesson, mentions="-o is missing")
+    refused("train", "nothing.json", "-o", "out", folder=lesson, mentions="nothing.json")
+    refused("train", "photo.png", "-o", "out", folder=lesson, mentions="photo.png, line 1")
+    train(lesson, "out", "--steps", "1")
+    refused("train", "r.json", "-o", "out", folder=lesson, mentions="--resume")
+    (lesson / "r.json").write_text(json.dumps(recipe(network={"architecture": "fine", "options": {"channels": 32}})))
+    refused("train", "r.json", "-o", "out", "--resume", folder=lesson, mentions="checkpoint.safetensors")
+
+
+def test_a_full_disk_keeps_the_checkpoint(lesson):
+    train(lesson, "out", "--steps", "5")
+    before = (lesson / "out" / "checkpoint.safetensors").read_bytes()
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, len(before) // 2))
+    result = run("train", "r.json", "-o", "out", "--resume", "--quiet", folder=lesson, limits=limit)
+    assert result.code == 1 and "File too large" in result.err and len(result.err.splitlines()) == 1
+    assert (lesson / "out" / "checkpoint.safetensors").read_bytes() == before
+    train(lesson, "out", "--resume")
+
+
+def test_bench(lesson):
+    files = sorted(lesson.rglob("*"))
+    result = run("bench", "train", "r.json", "--steps", "3", "--json", folder=lesson)
+    assert (result.code, result.err) == (0, "")
+    bench = json.loads(result.out)
+    assert bench["batch"] == 2 and bench["crop"] == 32 and bench["steps"] == 3 and bench["architecture"] == "fine"
+    assert 0 < bench["seconds_per_step"]["min"] <= bench["seconds_per_step"]["median"]
+    assert abs(bench["pictures_per_second"] * bench["seconds_per_step"]["median"] - 2) < 1e-6
+    refused("bench", "train", "r.json", "--steps", "100", folder=lesson, mentions="12 steps only")
+    assert sorted(lesson.rglob("*")) == files
+
+
+def test_the_docs_have_every_key():
+    table = run("help", "--recipe").out
+    assert len(table.splitlines()) > 50
+    assert table in (SOURCE / "docs" / "training.md").read_text()
+
+
+def test_the_docs_have_a_recipe_that_is_one(lesson):
+    """But for its networks and pictures, which are not here."""
+    text = (SOURCE / "docs" / "training.md").read_text()
+    [example] = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (lesson / "r.json").write_text(example)
+    refused("train", "r.json", "-o", "out", folder=lesson, mentions="photos.txt: No such file")
