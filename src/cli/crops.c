@@ -173,7 +173,8 @@ static int crop(void *user, const char *set, uint64_t number, int side, float *p
     int status;
     if (strcmp(set, "validation") == 0)
         status = make_validation(crops, crops->context, number, side, planes);
-    else if (strcmp(set, "train") != 0 || !crops->queue || !imp_cli_crop_queue_take(crops->queue, number, planes, &status))
+    else if (strcmp(set, "train") != 0 || !crops->queue ||
+             !imp_cli_crop_queue_take(crops->queue, number, planes, &status))
         status = make_crop(crops, crops->context, number, planes);
     for (int i = 0; i < crops->recipe.source_count; i++) imp_cli_pictures_tell(&crops->sources[i]);
     imp_cli_pictures_tell(&crops->validation);

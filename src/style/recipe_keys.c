@@ -76,8 +76,9 @@ static const imp_recipe_key losses_keys[] = {
      .help = "Layers at which a picture is compared with its photo, and their weights."},
     {"content_weight", NUMBER(0, MOST_WEIGHT, 1), AT(content_weight), .help = "Of all content layers together."},
     {"style", LAYERS, AT(style),
-     .help = "Layers at which a picture is compared with its painting, and their weights. For the task features: layers "
-             "whose Gram matrices are taught beside their maps."},
+     .help =
+         "Layers at which a picture is compared with its painting, and their weights. For the task features: layers "
+         "whose Gram matrices are taught beside their maps."},
     {"style_weight", NUMBER(0, MOST_WEIGHT, 1), AT(style_weight), .help = "Of all style layers together."},
     {"style_loss", CHOICE(style_loss_at, 0), AT(style_loss), .help = "What of a painting is compared."},
     {"per_style", FLAG(0), AT(per_style),
@@ -142,8 +143,7 @@ static const imp_recipe_key optimizer_keys[] = {
     {"beta1", NUMBER(0, 0.999999, 0.9), AT(beta1), .help = "AdamW: how long gradients are remembered."},
     {"beta2", NUMBER(0, 0.9999999, 0.999), AT(beta2), .help = "AdamW: how long their squares are."},
     {"epsilon", NUMBER(0, 1, 1e-8), .above = 1, AT(epsilon), .help = "AdamW: beside the root of the squares."},
-    {"decay", NUMBER(0, 10, 0), AT(decay),
-     .help = "Weight decay, decoupled, of kernels; biases and norms have none."},
+    {"decay", NUMBER(0, 10, 0), AT(decay), .help = "Weight decay, decoupled, of kernels; biases and norms have none."},
     {"clip", NUMBER(0, MOST_WEIGHT, 0), AT(clip), .help = "The most that the gradient's norm may be; 0: anything."},
     {"average", NUMBER(0, 0.9999999, 0.999), AT(average),
      .help = "Decay of the average of the weights, by which pictures are painted and which is exported; 0: the weights "

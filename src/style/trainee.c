@@ -111,6 +111,7 @@ static int list_parameters(imp_trainee *trainee) {
         imp_learner_parameter *listed = &trainee->parameters[i];
         *listed = (imp_learner_parameter){
             .name = parameter->name, .dimensions = parameter->dimensions, .data = parameter->data};
+        listed->decays = parameter->dimensions == 4; /* kernels; biases have one dimension, norms two at most */
         memcpy(listed->shape, parameter->shape, sizeof listed->shape);
     }
     return IMP_OK;
