@@ -475,6 +475,66 @@ IMP_API int imp_training_export(imp_training *training, const char *path, imp_st
 
 IMP_API void imp_training_free(imp_training *training);
 
+/* ---- Evaluation: how near a picture is to a photo and to a painting ---------------------------------------------- */
+
+/* Every score is defined, with its source, in docs/metrics.md. */
+typedef struct imp_evaluation imp_evaluation;
+
+typedef struct imp_evaluation_options {
+    size_t size;                /* sizeof(imp_evaluation_options) */
+    const char *content_layers; /* as in imp_painting_options; NULL: "conv4_2" */
+    const char *style_layers;   /* NULL: "conv1_1,conv2_1,conv3_1,conv4_1,conv5_1" */
+    const char *style_loss;     /* one of imp_style_loss_name; NULL: "gram" */
+    const char *ssim_window;    /* one of imp_ssim_window_name; NULL: "gaussian" */
+    int directions; /* of the sliced Wasserstein distance, at each layer, 1..IMP_MAX_DIRECTIONS; 0: as many as
+                                   the layer has channels */
+    uint64_t seed;  /* of the directions; the same seed gives the same scores */
+} imp_evaluation_options;
+
+#define IMP_MAX_DIRECTIONS 4096
+#define IMP_EVALUATION_LEAST_SIDE 16 /* pixels; a network's deep layers may need more */
+
+IMP_API void imp_evaluation_options_default(imp_evaluation_options *options);
+
+/* "gaussian": Wang et al.'s, 11 x 11, deviation 1.5; "uniform": 7 x 7, sample covariances. NULL past the last. */
+IMP_API const char *imp_ssim_window_name(int index);
+
+/* options may be NULL for the defaults. The model must live as long as the evaluation. */
+IMP_API int imp_evaluation_create(imp_context *context, const imp_model *model, const imp_evaluation_options *options,
+                                  imp_evaluation **evaluation);
+
+/* What pictures are compared with from here on, at width x height pixels (IMP_EVALUATION_LEAST_SIDE to
+   IMP_IMAGE_MAX_SIDE a side, and enough for the deepest layer). The photo is resampled to that size, the painting to that longer side, as imp_painting does. Both
+   may be released at once. After a failure there is no pair. Takes about 1 KB a pixel and what the layers' sorted
+   features need, until the next pair. */
+IMP_API int imp_evaluation_set_pair(imp_evaluation *evaluation, const imp_image *photo, const imp_image *style,
+                                    int width, int height);
+
+typedef struct imp_scores {
+    size_t size;
+    double ssim;               /* to the photo, mean of the three colours: -1..1, 1: the same */
+    double psnr;               /* to the photo, in decibels; infinite: the same */
+    double texture_detail;     /* deviation of the luma from its blurred self, 0..255: of the picture alone */
+    double content_loss;       /* as imp_progress has it: >= 0, 0: the same features */
+    double style_loss;         /* likewise */
+    double gram_similarity;    /* correlation of Gram matrices with the painting's, mean of the layers: -1..1 */
+    double sliced_wasserstein; /* of features to the painting's, squared, sum of the layers: >= 0, 0: the same */
+} imp_scores;
+
+/* Scores of a picture, which is resampled to the pair's size where it has another. IMP_ERR_STATE without a pair. */
+IMP_API int imp_evaluation_score(imp_evaluation *evaluation, const imp_image *picture, imp_scores *scores);
+
+typedef struct imp_layer_scores {
+    size_t size;
+    const char *name; /* "conv1_1"; lives as long as the evaluation */
+    double style_loss, gram_similarity, sliced_wasserstein;
+} imp_layer_scores;
+/* Of the last picture that was scored, at one style layer; before the first one, names alone and zeros.
+   IMP_ERR_ARGUMENT, without words: past the last layer. */
+IMP_API int imp_evaluation_layer(const imp_evaluation *evaluation, int index, imp_layer_scores *scores);
+
+IMP_API void imp_evaluation_free(imp_evaluation *evaluation);
+
 #ifdef __cplusplus
 }
 #endif
