@@ -31,6 +31,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #if defined(__GNUC__)
 #define IMP_API __attribute__((visibility("default")))
@@ -113,6 +114,17 @@ typedef struct imp_context_info {
     size_t memory_now, memory_peak;
 } imp_context_info;
 IMP_API int imp_context_get_info(const imp_context *context, imp_context_info *info);
+
+/* ---- Files --------------------------------------------------------------------------------------------------------- */
+
+/* Writes a file as all of Impasto's are written: to a temporary file beside path, then renamed, so that path is whole or
+   untouched. write puts the contents into the stream; what it returns, where that is not IMP_OK, ends it and is returned
+   here, the error as write left it. What the stream itself could not take need not be looked at. */
+IMP_API int imp_file_write(imp_context *context, const char *path, int (*write)(void *user, FILE *stream), void *user);
+
+/* Fails with the same words as imp_file_write would, before any work is done: a folder that is missing or cannot be
+   written to, a path that is a folder. Leaves nothing behind. */
+IMP_API int imp_file_can_write(imp_context *context, const char *path);
 
 /* ---- Images: pixels in memory ------------------------------------------------------------------------------------ */
 

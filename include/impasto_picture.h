@@ -34,6 +34,10 @@ IMP_API int imp_picture_decode(imp_context *context, const void *bytes, size_t l
    quality: 1..100 for JPEG, WebP and AVIF; 0: 92. PNG keeps 16 bits, JPEG takes 8; an sRGB tag is written. */
 IMP_API int imp_picture_write(imp_context *context, const char *path, const imp_image *image, int quality);
 
+/* Writes image to an open stream, in the format whose names end so (".jpg"). */
+IMP_API int imp_picture_encode(imp_context *context, const char *ending, const imp_image *image, int quality,
+                               FILE *stream);
+
 /* Fails with the same words as imp_picture_write would, before any work is done: an unknown ending, a folder that is
    missing or cannot be written to, a module that is not installed. Leaves nothing behind. */
 IMP_API int imp_picture_can_write(imp_context *context, const char *path);

@@ -201,8 +201,22 @@ void imp_file_writer_abandon(imp_context *context, imp_file_writer *writer) {
     *writer = (imp_file_writer){0};
 }
 
+int imp_file_write(imp_context *context, const char *path, int (*write)(void *user, FILE *stream), void *user) {
+    imp_file_writer writer;
+    if (!context) return IMP_ERR_ARGUMENT;
+    if (!path || !write) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_file_write: path or write is NULL");
+    int status = imp_file_writer_open(context, path, &writer);
+    if (status) return status;
+    status = write(user, writer.stream);
+    if (!status) return imp_file_writer_commit(context, &writer);
+    imp_file_writer_abandon(context, &writer);
+    return status;
+}
+
 int imp_file_can_write(imp_context *context, const char *path) {
     imp_file_writer writer;
+    if (!context) return IMP_ERR_ARGUMENT;
+    if (!path) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_file_can_write: path is NULL");
     int status = imp_file_writer_open(context, path, &writer);
     imp_file_writer_abandon(context, &writer);
     return status;

@@ -1,4 +1,5 @@
-/* Files: read whole with a bound, written to a temporary file and then renamed. */
+/* Files: read whole with a bound, written to a temporary file and then renamed. imp_file_write and imp_file_can_write, in
+ * impasto.h, stand here too. */
 #ifndef IMP_BASE_FILE_H
 #define IMP_BASE_FILE_H
 
@@ -26,9 +27,5 @@ int imp_file_writer_commit(imp_context *context, imp_file_writer *writer);
 
 /* Removes the temporary file; fine on a writer that is ended already. */
 void imp_file_writer_abandon(imp_context *context, imp_file_writer *writer);
-
-/* Whether a file at path could be written: its folder is there and writable, path is no folder. The error
- * says why not. */
-int imp_file_can_write(imp_context *context, const char *path);
 
 #endif

@@ -40,9 +40,17 @@ static const imp_cli_command help_command = {.name = "help",
                                              .settings_size = sizeof(help_settings),
                                              .run = run_help};
 
-static const imp_cli_command *const commands[] = {
-    &imp_cli_optimize,     &imp_cli_train,          &imp_cli_model_import, &imp_cli_model_list, &imp_cli_model_info,
-    &imp_cli_model_verify, &imp_cli_bench_optimize, &imp_cli_bench_train,  &help_command,       NULL};
+static const imp_cli_command *const commands[] = {&imp_cli_optimize,
+                                                  &imp_cli_evaluate,
+                                                  &imp_cli_train,
+                                                  &imp_cli_model_import,
+                                                  &imp_cli_model_list,
+                                                  &imp_cli_model_info,
+                                                  &imp_cli_model_verify,
+                                                  &imp_cli_bench_optimize,
+                                                  &imp_cli_bench_train,
+                                                  &help_command,
+                                                  NULL};
 
 const imp_cli_command *imp_cli_command_at(int index) {
     return commands[index];

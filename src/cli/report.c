@@ -100,9 +100,7 @@ int imp_cli_finish_output(int code) {
     return code ? code : IMP_CLI_FAILURE;
 }
 
-/* Bytes of the valid UTF-8 sequence at text (RFC 3629: no overlong forms, no surrogates, up
-   to U+10FFFF); 0 if invalid. */
-static int utf8_length(const unsigned char *text) {
+int imp_cli_utf8_length(const unsigned char *text) {
     static const struct {
         unsigned char first_low, first_high, second_low, second_high;
         int length;
@@ -125,7 +123,7 @@ static int utf8_length(const unsigned char *text) {
 void imp_json_text(FILE *stream, const char *text) {
     putc('"', stream);
     for (const unsigned char *at = (const unsigned char *)text; *at;) {
-        int length = utf8_length(at);
+        int length = imp_cli_utf8_length(at);
         if (length == 0) {
             fputs("\\ufffd", stream);
             length = 1;

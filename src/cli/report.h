@@ -37,6 +37,10 @@ bool imp_cli_flush(void);
 /* The last flush. A disk that is full makes code a failure; a pipe that its reader closed does not. */
 int imp_cli_finish_output(int code);
 
+/* Bytes of the valid UTF-8 sequence at text (RFC 3629: no overlong forms, no surrogates, up to U+10FFFF); 0 if it is
+   none. */
+int imp_cli_utf8_length(const unsigned char *text);
+
 /* JSON: strings are UTF-8 whatever the bytes were (invalid ones become U+FFFD), numbers that
    are not finite are null. */
 void imp_json_text(FILE *stream, const char *text);

@@ -167,19 +167,34 @@ int imp_picture_can_write(imp_context *context, const char *path) {
     return status ? status : imp_file_can_write(context, path);
 }
 
+/* Image and quality, and the codec for them; name ends as the format's files do. */
+static int check_writing(imp_context *context, const char *name, const imp_image *image, int quality,
+                         const imp_codec **codec) {
+    *codec = NULL;
+    if (quality < 0 || quality > 100)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "%s: quality %d is not 1 to 100 (or 0 for %d)", name, quality,
+                        DEFAULT_QUALITY);
+    int status = imp_image_check(context, image, name);
+    return status ? status : find_encoder(context, name, codec);
+}
+
 int imp_picture_write(imp_context *context, const char *path, const imp_image *image, int quality) {
     const imp_codec *codec;
     imp_file_writer writer;
     if (!context || !path) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_picture_write: an argument is NULL");
-    if (quality < 0 || quality > 100)
-        return imp_fail(context, IMP_ERR_ARGUMENT, "%s: quality %d is not 1 to 100 (or 0 for %d)", path, quality,
-                        DEFAULT_QUALITY);
-    int status = imp_image_check(context, image, path);
-    if (!status) status = find_encoder(context, path, &codec);
+    int status = check_writing(context, path, image, quality, &codec);
     if (!status) status = imp_file_writer_open(context, path, &writer);
     if (status) return status;
     status = codec->encode(context, codec, image, quality ? quality : DEFAULT_QUALITY, writer.stream);
     if (!status) return imp_file_writer_commit(context, &writer);
     imp_file_writer_abandon(context, &writer);
     return name_failure(context, status, path);
+}
+
+int imp_picture_encode(imp_context *context, const char *ending, const imp_image *image, int quality, FILE *stream) {
+    const imp_codec *codec;
+    if (!context || !ending || !stream)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "imp_picture_encode: an argument is NULL");
+    int status = check_writing(context, ending, image, quality, &codec);
+    return status ? status : codec->encode(context, codec, image, quality ? quality : DEFAULT_QUALITY, stream);
 }
