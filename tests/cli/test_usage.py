@@ -6,7 +6,7 @@ import pytest
 
 from support import refused, run
 
-COMMANDS = ["optimize", "model import", "model list", "model info", "model verify", "bench optimize", "help"]
+COMMANDS = ["optimize", "evaluate", "model import", "model list", "model info", "model verify", "bench optimize", "help"]
 
 
 def test_version():
@@ -61,6 +61,7 @@ def test_man_page():
     (["impasto", "optimize", "photo.jpg", "--keep-colors", ""], ["before", "after"]),
     (["impasto", "optimize", "--preset", "cl"], ["classic"]),
     (["impasto", "bench", "optimize", "--prec"], ["--precision"]),
+    (["impasto", "evaluate", "--ssim", ""], ["gaussian", "uniform"]),
     (["impasto", "optimize", "photo"], []),
 ])
 def test_completion(words, expected):
@@ -108,6 +109,16 @@ def test_completion(words, expected):
     (["optimize", "photo.png", "-s", "style.png", "-o", "out.jpg", "--depth", "16"], "--depth"),
     (["bench", "optimize", "--precision", "f64"], "f32"),
     (["bench", "optimize", "extra"], "extra"),
+    (["evalute", "out.png"], "'evaluate'"),
+    (["evaluate"], "--list"),
+    (["evaluate", "out.png"], "--photo"),
+    (["evaluate", "out.png", "--photo", "photo.png"], "--style"),
+    (["evaluate", "out.png", "--list", "list.csv"], "OUTPUT"),
+    (["evaluate", "--list", "list.csv", "--style", "style.png"], "--style"),
+    (["evaluate", "out.png", "--ssim", "gausian"], "'gaussian'"),
+    (["evaluate", "out.png", "--size", "15"], "from 16"),
+    (["evaluate", "out.png", "--directions", "0"], "--directions"),
+    (["evaluate", "out.png", "--directions", "4097"], "--directions"),
     (["model", "import", "x.pth", "--half", "f8"], "f16"),
     (["model", "import", "x.pth", "--preprocessing", "cafe"], "'caffe'"),
 ])

@@ -179,6 +179,37 @@ static void files_are_written_whole(void **state) {
     imp_context_free(context);
 }
 
+typedef struct contents {
+    imp_context *context;
+    const char *text;
+    int status;
+} contents;
+
+static int write_contents(void *user, FILE *stream) {
+    const contents *what = user;
+    fputs(what->text, stream);
+    return what->status ? imp_fail(what->context, what->status, "its own failure") : IMP_OK;
+}
+
+/* By the public interface. */
+static void contents_come_from_a_callback(void **state) {
+    contents good = {.context = one_context(), .text = "good"}, bad = {good.context, "bad", IMP_ERR_NUMERIC};
+    (void)state;
+    assert_int_equal(imp_file_write(good.context, in_folder("new"), write_contents, &good), IMP_OK);
+    assert_int_equal(imp_file_write(good.context, in_folder("new"), write_contents, &bad), IMP_ERR_NUMERIC);
+    assert_string_equal(imp_error(good.context), "its own failure");
+    assert_content("new", "good");
+    assert_int_equal(files_in_folder(), 1);
+    assert_int_equal(imp_file_write(good.context, folder, write_contents, &good), IMP_ERR_IO);
+    assert_int_equal(imp_file_write(good.context, NULL, write_contents, &good), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_file_write(good.context, in_folder("new"), NULL, &good), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_file_write(NULL, in_folder("new"), write_contents, &good), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_file_can_write(good.context, NULL), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_file_can_write(NULL, in_folder("new")), IMP_ERR_ARGUMENT);
+    remove(in_folder("new"));
+    imp_context_free(good.context);
+}
+
 static void unwritable(imp_context *context, const char *path, const char *end) {
     imp_file_writer writer;
     assert_int_equal(imp_file_can_write(context, path), IMP_ERR_IO);
@@ -298,7 +329,7 @@ int main(void) {
         cmocka_unit_test(files_are_read_whole_or_refused), cmocka_unit_test(streams_are_read_up_to_the_limit),
         cmocka_unit_test(files_are_written_whole),         cmocka_unit_test(what_cannot_be_written_is_told_before),
         cmocka_unit_test(a_folder_without_rights),         cmocka_unit_test(a_full_disk_leaves_the_old_file),
-        cmocka_unit_test(every_allocation_of_the_base),
+        cmocka_unit_test(every_allocation_of_the_base),    cmocka_unit_test(contents_come_from_a_callback),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -161,6 +161,31 @@ static void jpeg_puts_transparency_on_white(void **state) {
     imp_image_release(*state, &image);
 }
 
+/* What goes into a stream is what goes into a file. */
+static void streams_take_what_files_do(void **state) {
+    imp_image image = make(*state, 3, IMP_DEPTH_8, test_slope), broken = image;
+    char *bytes = NULL;
+    uint8_t *file;
+    size_t length = 0, file_length;
+    FILE *stream = open_memstream(&bytes, &length);
+    assert_int_equal(imp_picture_encode(*state, ".jpg", &image, 80, stream), IMP_OK);
+    assert_int_equal(fclose(stream), 0);
+    assert_int_equal(imp_picture_write(*state, in_folder("a.jpg"), &image, 80), IMP_OK);
+    assert_int_equal(imp_file_read(*state, in_folder("a.jpg"), 1 << 20, &file, &file_length), IMP_OK);
+    assert_int_equal(file_length, length);
+    assert_memory_equal(file, bytes, length);
+    unlink(in_folder("a.jpg"));
+    imp_release(*state, file);
+    free(bytes);
+    broken.channels = 5;
+    assert_int_equal(imp_picture_encode(*state, ".jpg", &broken, 80, stdout), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_picture_encode(*state, ".jpg", &image, 101, stdout), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_picture_encode(*state, ".xyz", &image, 80, stdout), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_picture_encode(*state, NULL, &image, 80, stdout), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_picture_encode(*state, ".jpg", &image, 80, NULL), IMP_ERR_ARGUMENT);
+    imp_image_release(*state, &image);
+}
+
 static void quality_counts(void **state) {
     imp_image image = make(*state, 3, IMP_DEPTH_8, test_noise);
     long sizes[3];
@@ -350,6 +375,7 @@ int main(void) {
         cmocka_unit_test(floats_become_16_bits_in_png),
         cmocka_unit_test(jpeg_takes_every_depth),
         cmocka_unit_test(jpeg_puts_transparency_on_white),
+        cmocka_unit_test(streams_take_what_files_do),
         cmocka_unit_test(quality_counts),
         cmocka_unit_test(files_are_the_same_every_time_and_say_srgb),
         cmocka_unit_test(names_that_cannot_be_written),
