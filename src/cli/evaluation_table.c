@@ -5,7 +5,7 @@
 #include "cli/evaluation.h"
 #include "cli/report.h"
 
-enum { NAME_WIDTH = 26, LEAST_COLUMN = 10 };
+enum { NAME_WIDTH = 16, LEAST_COLUMN = 7 }; /* "another painting" */
 
 static int column_width(const imp_cli_score *kind) {
     int length = (int)strlen(kind->title);
