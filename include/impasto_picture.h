@@ -30,6 +30,12 @@ IMP_API int imp_picture_read(imp_context *context, const char *path, imp_image *
 IMP_API int imp_picture_decode(imp_context *context, const void *bytes, size_t length, const char *name,
                                imp_image *image);
 
+/* The size that the same calls would give the picture, upright, found from the file's header: the pixels are not decoded,
+   and may be damaged all the same. On failure both are 0. */
+IMP_API int imp_picture_size(imp_context *context, const char *path, int *width, int *height);
+IMP_API int imp_picture_decode_size(imp_context *context, const void *bytes, size_t length, const char *name,
+                                    int *width, int *height);
+
 /* Writes image to path: to a temporary file beside it, then renamed, so that path is whole or untouched.
    quality: 1..100 for JPEG, WebP and AVIF; 0: 92. PNG keeps 16 bits, JPEG takes 8; an sRGB tag is written. */
 IMP_API int imp_picture_write(imp_context *context, const char *path, const imp_image *image, int quality);

@@ -66,11 +66,9 @@ int imp_cli_find_sizes(imp_context *context, imp_cli_photo *photos, int count, c
     int code = 0;
     for (int i = 0; i < count; i++) {
         imp_cli_photo *photo = &photos[i];
-        imp_image image = {.size = sizeof image};
-        int status = imp_picture_read(context, photo->path, &image);
-        if (!status)
-            status = imp_painting_size(context, image.width, image.height, options, &photo->width, &photo->height);
-        imp_image_release(context, &image);
+        int width, height;
+        int status = imp_picture_size(context, photo->path, &width, &height);
+        if (!status) status = imp_painting_size(context, width, height, options, &photo->width, &photo->height);
         if (!status) continue;
         photo->taken = true;
         int failure = imp_cli_fail_status(context, status);

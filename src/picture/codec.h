@@ -23,6 +23,8 @@ struct imp_codec {
     int (*recognise)(const uint8_t *bytes, size_t length);
     /* image is created upright and in sRGB. */
     int (*decode)(imp_context *context, const imp_codec *codec, const imp_source *source, imp_image *image);
+    /* The size that decode would give the image, without decoding it; written on success. */
+    int (*find_size)(imp_context *context, const imp_codec *codec, const imp_source *source, int *width, int *height);
     /* Whether encode can work at all; NULL: it can. */
     int (*can_encode)(imp_context *context, const imp_codec *codec);
     /* image is checked, quality is 1..100. */

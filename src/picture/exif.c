@@ -10,6 +10,8 @@
 #define TAG_ORIENTATION 0x0112
 #define TYPE_SHORT 3
 #define UPRIGHT 1
+#define FIRST_TURNED 5 /* by a quarter, from here on */
+#define LAST 8
 
 static unsigned read_16(const uint8_t *at, int big_endian) {
     return big_endian ? (unsigned)at[0] << 8 | at[1] : (unsigned)at[1] << 8 | at[0];
@@ -31,7 +33,7 @@ int imp_exif_orientation(const uint8_t *bytes, size_t length) {
     for (; count > 0 && end - entry >= TIFF_ENTRY; count--, entry += TIFF_ENTRY) {
         if (read_16(entry, big_endian) != TAG_ORIENTATION) continue;
         unsigned value = read_16(entry + 8, big_endian);
-        if (read_16(entry + 2, big_endian) != TYPE_SHORT || value < 1 || value > 8) return UPRIGHT;
+        if (read_16(entry + 2, big_endian) != TYPE_SHORT || value < UPRIGHT || value > LAST) return UPRIGHT;
         return (int)value;
     }
     return UPRIGHT;
@@ -66,12 +68,19 @@ static walk orientation_walk(int orientation, const imp_image *image) {
     }
 }
 
+void imp_exif_apply_to_size(int orientation, int *width, int *height) {
+    int stored = *width;
+    if (orientation < FIRST_TURNED || orientation > LAST) return;
+    *width = *height;
+    *height = stored;
+}
+
 int imp_exif_apply(imp_context *context, int orientation, imp_image *image) {
-    if (orientation <= UPRIGHT || orientation > 8) return IMP_OK;
-    int turned = orientation >= 5;
+    if (orientation <= UPRIGHT || orientation > LAST) return IMP_OK;
+    int width = image->width, height = image->height;
     imp_image upright;
-    int status = imp_image_create(context, turned ? image->height : image->width, turned ? image->width : image->height,
-                                  image->channels, image->depth, &upright);
+    imp_exif_apply_to_size(orientation, &width, &height);
+    int status = imp_image_create(context, width, height, image->channels, image->depth, &upright);
     if (status) return status;
     walk step = orientation_walk(orientation, image);
     size_t pixel = (size_t)image->channels * (size_t)image->depth;

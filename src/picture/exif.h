@@ -8,6 +8,9 @@
    there is no valid orientation in it. */
 int imp_exif_orientation(const uint8_t *bytes, size_t length);
 
+/* From the size as it is stored to that upright. */
+void imp_exif_apply_to_size(int orientation, int *width, int *height);
+
 /* Replaces image by itself turned upright. */
 int imp_exif_apply(imp_context *context, int orientation, imp_image *image);
 

@@ -31,7 +31,8 @@ typedef struct jpeg_reading {
     jmp_buf jump;
     imp_context *context;
     const imp_source *source;
-    imp_image *image;
+    imp_image *image;   /* NULL: only its size is asked for */
+    int orientation;    /* of EXIF */
     uint8_t *inks;      /* a row of CMYK */
     imp_colour *colour; /* from CMYK */
     JOCTET *profile;    /* by malloc */
@@ -97,7 +98,7 @@ static void heed_message(j_common_ptr common, int level) {
     if (level >= 0) return;
     int marker = reading->jpeg.unread_marker, restart = marker >= JPEG_RST0 && marker <= JPEG_RST0 + 7;
     if (common->err->msg_code == JWRN_HIT_MARKER && !restart) stop_truncated(reading);
-    if (reading->warned++) return;
+    if (reading->warned++ || !reading->image) return; /* who reads the pixels is told */
     (*common->err->format_message)(common, words);
     imp_log(reading->context, IMP_LOG_WARNING, "%s: %s", reading->source->name, words);
 }
@@ -176,14 +177,19 @@ static int exif_orientation(const struct jpeg_decompress_struct *jpeg) {
     return 1;
 }
 
-/* Header, size and colour space; image is created. */
+/* Size and orientation. */
 static int read_header(jpeg_reading *reading) {
     struct jpeg_decompress_struct *jpeg = &reading->jpeg;
     jpeg_save_markers(jpeg, MARKER_EXIF, MARKER_LIMIT);
     jpeg_save_markers(jpeg, MARKER_ICC, MARKER_LIMIT);
     jpeg_read_header(jpeg, TRUE);
-    int status = imp_codec_check_size(reading->context, jpeg->image_width, jpeg->image_height);
-    if (status) return status;
+    reading->orientation = exif_orientation(jpeg);
+    return imp_codec_check_size(reading->context, jpeg->image_width, jpeg->image_height);
+}
+
+/* Chooses the colours that are decoded to; image is created. */
+static int prepare_image(jpeg_reading *reading) {
+    struct jpeg_decompress_struct *jpeg = &reading->jpeg;
     if (!jpeg_read_icc_profile(jpeg, &reading->profile, &reading->profile_length)) reading->profile = NULL;
     int inks = 0;
     switch (jpeg->jpeg_color_space) {
@@ -203,8 +209,8 @@ static int read_header(jpeg_reading *reading) {
         return imp_fail(reading->context, IMP_ERR_UNSUPPORTED, "a kind of JPEG that isn't supported: %d components",
                         jpeg->num_components);
     }
-    status = imp_image_create(reading->context, (int)jpeg->image_width, (int)jpeg->image_height,
-                              jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3, IMP_DEPTH_8, reading->image);
+    int status = imp_image_create(reading->context, (int)jpeg->image_width, (int)jpeg->image_height,
+                                  jpeg->out_color_space == JCS_GRAYSCALE ? 1 : 3, IMP_DEPTH_8, reading->image);
     if (status || !inks) return status;
     reading->inks = imp_allocate_zero(reading->context, (size_t)jpeg->image_width, 4);
     if (!reading->inks) return IMP_ERR_MEMORY;
@@ -235,10 +241,13 @@ static void read_rows(jpeg_reading *reading) {
     }
 }
 
+/* Without an image only the header is read. */
 static int run_reading(jpeg_reading *reading) {
     if (setjmp(reading->jump)) return reading->status;
     open_decompressor(reading);
     int status = read_header(reading);
+    if (status || !reading->image) return status;
+    status = prepare_image(reading);
     if (status) return status;
     reading->started = 1;
     read_rows(reading);
@@ -253,12 +262,25 @@ static int decode(imp_context *context, const imp_codec *codec, const imp_source
         imp_colour_origin origin = {.profile = reading.profile, .length = reading.profile_length};
         status = imp_colour_apply(context, &origin, image, source->name);
     }
-    if (!status) status = imp_exif_apply(context, exif_orientation(&reading.jpeg), image);
+    if (!status) status = imp_exif_apply(context, reading.orientation, image);
     jpeg_destroy_decompress(&reading.jpeg);
     free(reading.profile);
     imp_colour_close(reading.colour);
     imp_release(context, reading.inks);
     if (status) imp_image_release(context, image);
+    return status;
+}
+
+static int find_size(imp_context *context, const imp_codec *codec, const imp_source *source, int *width, int *height) {
+    (void)codec;
+    jpeg_reading reading = {.context = context, .source = source};
+    int status = run_reading(&reading);
+    if (!status) {
+        *width = (int)reading.jpeg.image_width;
+        *height = (int)reading.jpeg.image_height;
+        imp_exif_apply_to_size(reading.orientation, width, height);
+    }
+    jpeg_destroy_decompress(&reading.jpeg);
     return status;
 }
 
@@ -348,4 +370,5 @@ const imp_codec imp_codec_jpeg = {.name = "JPEG",
                                   .vips_format = -1,
                                   .recognise = recognise,
                                   .decode = decode,
+                                  .find_size = find_size,
                                   .encode = encode};

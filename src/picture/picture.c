@@ -60,7 +60,7 @@ static const char *skip_blanks(const char *text, size_t *length) {
     return text;
 }
 
-/* The reason why no codec took it. */
+/* The reason why no codec took it, which is IMP_ERR_FORMAT. */
 static int fail_unknown(imp_context *context, const imp_source *source) {
     size_t length = source->length;
     const char *text = skip_blanks((const char *)source->bytes, &length);
@@ -94,20 +94,24 @@ static int name_failure(imp_context *context, int status, const char *name) {
     return imp_fail_prefix(context, status, "...%s: ", name);
 }
 
-static int decode(imp_context *context, const imp_source *source, imp_image *image) {
+/* The codec that takes the source; NULL with the error. */
+static const imp_codec *find_decoder(imp_context *context, const imp_source *source) {
     for (size_t i = 0; i < CODECS; i++)
-        if (codecs[i]->recognise(source->bytes, source->length))
-            return codecs[i]->decode(context, codecs[i], source, image);
-    return fail_unknown(context, source);
+        if (codecs[i]->recognise(source->bytes, source->length)) return codecs[i];
+    if (source->length == 0)
+        imp_fail(context, IMP_ERR_FORMAT, "the file is empty");
+    else
+        fail_unknown(context, source);
+    return NULL;
 }
 
 int imp_picture_decode(imp_context *context, const void *bytes, size_t length, const char *name, imp_image *image) {
     if (!context || !image || !name || (!bytes && length))
         return imp_fail(context, IMP_ERR_ARGUMENT, "imp_picture_decode: an argument is NULL");
     *image = (imp_image){.size = sizeof *image};
-    if (length == 0) return name_failure(context, imp_fail(context, IMP_ERR_FORMAT, "the file is empty"), name);
     imp_source source = {bytes, length, name};
-    int status = decode(context, &source, image);
+    const imp_codec *codec = find_decoder(context, &source);
+    int status = codec ? codec->decode(context, codec, &source, image) : IMP_ERR_FORMAT;
     return status ? name_failure(context, status, name) : IMP_OK;
 }
 
@@ -120,6 +124,30 @@ int imp_picture_read(imp_context *context, const char *path, imp_image *image) {
     int status = imp_file_read(context, path, MAX_FILE_BYTES, &bytes, &length);
     if (status) return status;
     status = imp_picture_decode(context, bytes, length, path, image);
+    imp_release(context, bytes);
+    return status;
+}
+
+int imp_picture_decode_size(imp_context *context, const void *bytes, size_t length, const char *name, int *width,
+                            int *height) {
+    if (!context || !name || !width || !height || (!bytes && length))
+        return imp_fail(context, IMP_ERR_ARGUMENT, "imp_picture_decode_size: an argument is NULL");
+    *width = *height = 0;
+    imp_source source = {bytes, length, name};
+    const imp_codec *codec = find_decoder(context, &source);
+    int status = codec ? codec->find_size(context, codec, &source, width, height) : IMP_ERR_FORMAT;
+    return status ? name_failure(context, status, name) : IMP_OK;
+}
+
+int imp_picture_size(imp_context *context, const char *path, int *width, int *height) {
+    uint8_t *bytes;
+    size_t length;
+    if (!context || !path || !width || !height)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "imp_picture_size: an argument is NULL");
+    *width = *height = 0;
+    int status = imp_file_read(context, path, MAX_FILE_BYTES, &bytes, &length);
+    if (status) return status;
+    status = imp_picture_decode_size(context, bytes, length, path, width, height);
     imp_release(context, bytes);
     return status;
 }

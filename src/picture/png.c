@@ -10,6 +10,8 @@
 #include "picture/exif.h"
 #include "picture/pixels.h"
 
+#define SIGNATURE_BYTES 8
+#define CHUNK_BYTES 12                     /* of a chunk without data: length, name, checksum */
 #define MAX_CHUNKS 1000                    /* of the kinds that libpng keeps: bounds memory against hostile files */
 #define MAX_CHUNK_BYTES ((size_t)64 << 20) /* of one, unpacked; a colour profile is the largest that matters */
 
@@ -28,7 +30,7 @@ typedef struct png_reading {
     imp_context *context;
     const imp_source *source;
     size_t offset;
-    imp_image *image;
+    imp_image *image;   /* NULL: only its size is asked for */
     unsigned row, rows; /* where reading is, for messages; rows is 0 before the pixels */
     int status;
 } png_reading;
@@ -43,7 +45,8 @@ static void stop_reading(png_structp png, png_const_charp words) {
 
 static void log_warning(png_structp png, png_const_charp words) {
     png_reading *reading = png_get_error_ptr(png);
-    imp_log(reading->context, IMP_LOG_WARNING, "%s: %s", reading->source->name, words);
+    if (reading->image) /* who reads the pixels is told */
+        imp_log(reading->context, IMP_LOG_WARNING, "%s: %s", reading->source->name, words);
 }
 
 static png_voidp take(png_structp png, png_alloc_size_t bytes) {
@@ -83,19 +86,23 @@ static void set_transforms(png_structp png, png_infop info) {
     }
 }
 
-/* Header and size; image is created. Returns the number of passes, or a negative status. */
+/* All up to the pixels. */
 static int read_header(png_reading *reading) {
+    png_read_info(reading->png, reading->info);
+    return imp_codec_check_size(reading->context, png_get_image_width(reading->png, reading->info),
+                                png_get_image_height(reading->png, reading->info));
+}
+
+/* Creates the image; returns the number of passes, or a negative status. */
+static int prepare_image(png_reading *reading) {
     png_structp png = reading->png;
-    png_read_info(png, reading->info);
-    uint64_t width = png_get_image_width(png, reading->info), height = png_get_image_height(png, reading->info);
-    int status = imp_codec_check_size(reading->context, width, height);
-    if (status) return status;
+    int width = (int)png_get_image_width(png, reading->info), height = (int)png_get_image_height(png, reading->info);
     set_transforms(png, reading->info);
     int passes = png_set_interlace_handling(png);
     png_read_update_info(png, reading->info);
     imp_depth depth = png_get_bit_depth(png, reading->info) == 16 ? IMP_DEPTH_16 : IMP_DEPTH_8;
-    status = imp_image_create(reading->context, (int)width, (int)height, png_get_channels(png, reading->info), depth,
-                              reading->image);
+    int status =
+        imp_image_create(reading->context, width, height, png_get_channels(png, reading->info), depth, reading->image);
     if (status) return status;
     if (png_get_rowbytes(png, reading->info) != reading->image->stride)
         return imp_fail(reading->context, IMP_ERR_FORMAT, "damaged PNG: rows of %zu bytes",
@@ -130,6 +137,7 @@ static int exif_orientation(const png_reading *reading) {
     return imp_exif_orientation(exif, length);
 }
 
+/* Without an image only the header is read. */
 static int run_reading(png_reading *reading) {
     if (setjmp(reading->jump)) return reading->status;
     reading->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, reading, stop_reading, log_warning, &reading->memory,
@@ -144,7 +152,9 @@ static int run_reading(png_reading *reading) {
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
     png_set_crc_action(png, PNG_CRC_QUIET_USE, PNG_CRC_QUIET_USE); /* or a fuzzer gets no further than the checksums */
 #endif
-    int passes = read_header(reading);
+    int status = read_header(reading);
+    if (status || !reading->image) return status;
+    int passes = prepare_image(reading);
     if (passes < 0) return passes;
     const imp_image *image = reading->image;
     reading->rows = (unsigned)image->height;
@@ -171,8 +181,48 @@ static int decode(imp_context *context, const imp_codec *codec, const imp_source
     return status;
 }
 
+/* Whether EXIF data seem to come behind the pixels, where libpng finds and checks them only once it has decoded these. */
+static int has_exif_at_end(const imp_source *source) {
+    size_t at = SIGNATURE_BYTES, behind = 0;
+    while (source->length - at >= CHUNK_BYTES) {
+        const uint8_t *chunk = source->bytes + at;
+        size_t length = png_get_uint_32(chunk);
+        if (memcmp(chunk + 4, "IDAT", 4) == 0) behind = 1;
+        if (behind && memcmp(chunk + 4, "eXIf", 4) == 0) return 1;
+        if (length > source->length - at - CHUNK_BYTES) return 0;
+        at += CHUNK_BYTES + length;
+    }
+    return 0;
+}
+
+/* The size of what decode makes. */
+static int decode_size(imp_context *context, const imp_codec *codec, const imp_source *source, int *width,
+                       int *height) {
+    imp_image image = {.size = sizeof image};
+    int status = decode(context, codec, source, &image);
+    if (status) return status;
+    *width = image.width;
+    *height = image.height;
+    imp_image_release(context, &image);
+    return IMP_OK;
+}
+
+static int find_size(imp_context *context, const imp_codec *codec, const imp_source *source, int *width, int *height) {
+    png_reading reading = {.memory = {context, 0}, .context = context, .source = source};
+    int status = run_reading(&reading), late = 0;
+    if (reading.memory.failed) status = imp_fail(context, IMP_ERR_MEMORY, "out of memory: PNG picture");
+    if (!status) {
+        late = !png_get_valid(reading.png, reading.info, PNG_INFO_eXIf) && has_exif_at_end(source);
+        *width = (int)png_get_image_width(reading.png, reading.info);
+        *height = (int)png_get_image_height(reading.png, reading.info);
+        imp_exif_apply_to_size(exif_orientation(&reading), width, height);
+    }
+    png_destroy_read_struct(&reading.png, &reading.info, NULL);
+    return late ? decode_size(context, codec, source, width, height) : status;
+}
+
 static int recognise(const uint8_t *bytes, size_t length) {
-    return length >= 8 && png_sig_cmp(bytes, 0, 8) == 0;
+    return length >= SIGNATURE_BYTES && png_sig_cmp(bytes, 0, SIGNATURE_BYTES) == 0;
 }
 
 /* ---- Writing ----------------------------------------------------------------------------------------------------- */
@@ -253,5 +303,10 @@ static int encode(imp_context *context, const imp_codec *codec, const imp_image 
     return status;
 }
 
-const imp_codec imp_codec_png = {
-    .name = "PNG", .endings = " .png ", .vips_format = -1, .recognise = recognise, .decode = decode, .encode = encode};
+const imp_codec imp_codec_png = {.name = "PNG",
+                                 .endings = " .png ",
+                                 .vips_format = -1,
+                                 .recognise = recognise,
+                                 .decode = decode,
+                                 .find_size = find_size,
+                                 .encode = encode};

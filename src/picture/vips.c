@@ -83,15 +83,38 @@ static int read_picture(imp_context *context, const imp_codec *codec, const imp_
     return status;
 }
 
+/* Opens the picture and reads its header; the handle is closed by the module. */
+static int open_picture(imp_context *context, const imp_codec *codec, const imp_source *source,
+                        const imp_vips_module **module, void **handle, imp_vips_picture *about) {
+    char words[WORDS] = "";
+    *handle = NULL;
+    int status = find_module(context, codec, "convert it to", module);
+    if (status) return status;
+    *handle =
+        (*module)->open(source->bytes, source->length, (imp_vips_format)codec->vips_format, about, words, sizeof words);
+    return *handle ? IMP_OK : imp_fail(context, IMP_ERR_FORMAT, "truncated or damaged %s: %s", codec->name, words);
+}
+
+static int find_size(imp_context *context, const imp_codec *codec, const imp_source *source, int *width, int *height) {
+    const imp_vips_module *module;
+    imp_vips_picture about = {0};
+    void *handle;
+    int status = open_picture(context, codec, source, &module, &handle, &about);
+    if (status) return status;
+    status = imp_codec_check_size(context, (uint64_t)about.width, (uint64_t)about.height);
+    module->close(handle);
+    if (status) return status;
+    *width = about.width;
+    *height = about.height;
+    return IMP_OK;
+}
+
 static int decode(imp_context *context, const imp_codec *codec, const imp_source *source, imp_image *image) {
     const imp_vips_module *module;
     imp_vips_picture about = {0};
-    char words[WORDS] = "";
-    int status = find_module(context, codec, "convert it to", &module);
+    void *handle;
+    int status = open_picture(context, codec, source, &module, &handle, &about);
     if (status) return status;
-    void *handle =
-        module->open(source->bytes, source->length, (imp_vips_format)codec->vips_format, &about, words, sizeof words);
-    if (!handle) return imp_fail(context, IMP_ERR_FORMAT, "truncated or damaged %s: %s", codec->name, words);
     status = read_picture(context, codec, module, handle, &about, image);
     if (!status) {
         imp_colour_origin origin = {.profile = about.profile, .length = about.profile_length};
@@ -195,7 +218,7 @@ static int is_heif(const uint8_t *bytes, size_t length) {
     return has_brand(bytes, length, "heic heix hevc hevx heim heis mif1 msf1");
 }
 
-#define IN_MODULE .decode = decode, .can_encode = can_encode
+#define IN_MODULE .decode = decode, .find_size = find_size, .can_encode = can_encode
 
 const imp_codec imp_codec_webp = {.name = "WebP",
                                   .endings = " .webp ",

@@ -113,6 +113,20 @@ def test_a_bad_photo_is_named_and_the_others_go_on(album):
     assert result.out.splitlines()[-1].startswith("3 of 5 photos in ")
 
 
+def test_a_photo_cut_behind_its_header_is_named_once(album):
+    """Its size is known before its pixels are read, as the first of its size or not."""
+    for name in PHOTOS[0], PHOTOS[2]:
+        whole = (album / name).read_bytes()
+        (album / name).write_bytes(whole[:len(whole) // 2])
+    result = run("optimize", *PHOTOS, "--style", "style.png", "-o", "out", *FEW, folder=album)
+    assert result.code == 1
+    lines = result.err.splitlines()
+    assert len(lines) == 2 and all("truncated PNG" in line for line in lines)
+    assert PHOTOS[0] in lines[0] and PHOTOS[2] in lines[1]
+    assert list(bytes_of(album)) == ["second.png", "tall.png"]
+    assert result.out.splitlines()[-1].startswith("2 of 4 photos in ")
+
+
 def test_a_size_that_cannot_be_painted(album):
     write_png(album / "tiny.png", 8, 8, seed=1)
     write_png(album / "small.png", 8, 8, seed=2)

@@ -41,13 +41,19 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* Decodes and frees file. */
+/* Decodes and frees file, whose size alone must be the same. */
 static imp_image decode(imp_context *context, test_file file) {
     imp_image image;
+    int width, height;
     last_log[0] = 0;
+    if (imp_picture_decode_size(context, file.bytes, file.length, "cat", &width, &height))
+        fail_msg("%s", imp_error(context));
+    assert_string_equal(last_log, "");
     int status = imp_picture_decode(context, file.bytes, file.length, "cat", &image);
     free(file.bytes);
     if (status) fail_msg("%s", imp_error(context));
+    assert_int_equal(width, image.width);
+    assert_int_equal(height, image.height);
     return image;
 }
 

@@ -52,6 +52,15 @@ static void expect_failure(imp_context *context, const void *bytes, size_t lengt
     assert_null(image.pixels);
 }
 
+/* The same of the size alone. */
+static void expect_no_size(imp_context *context, const void *bytes, size_t length, int status, const char *start) {
+    int width = 1, height = 1;
+    int given = imp_picture_decode_size(context, bytes, length, "cat.jpg", &width, &height);
+    if (given != status || strncmp(imp_error(context), start, strlen(start)) != 0)
+        fail_msg("status %d, \"%s\"; expected %d, \"%s ...\"", given, imp_error(context), status, start);
+    assert_true(width == 0 && height == 0);
+}
+
 /* ---- Not a picture ----------------------------------------------------------------------------------------------- */
 
 typedef struct stranger {
@@ -88,6 +97,7 @@ static void strangers_are_named(void **state) {
         copy = realloc(copy, strangers[i].length ? strangers[i].length : 1);
         expect_failure(*state, copy, strangers[i].length, IMP_ERR_FORMAT, strangers[i].words, "");
         assert_string_equal(imp_error(*state), strangers[i].words);
+        expect_no_size(*state, copy, strangers[i].length, IMP_ERR_FORMAT, strangers[i].words);
         free(copy);
     }
 }
@@ -114,6 +124,18 @@ static void paths_without_a_file(void **state) {
     assert_int_equal(imp_picture_read(*state, "/", NULL), IMP_ERR_ARGUMENT);
     assert_int_equal(imp_picture_decode(*state, NULL, 5, "cat.jpg", &image), IMP_ERR_ARGUMENT);
     assert_int_equal(imp_picture_decode(*state, "x", 1, NULL, &image), IMP_ERR_ARGUMENT);
+}
+
+static void paths_without_a_size(void **state) {
+    int width = 1, height = 1;
+    assert_int_equal(imp_picture_size(*state, "/nowhere/cat.jpg", &width, &height), IMP_ERR_IO);
+    assert_string_equal(imp_error(*state), "/nowhere/cat.jpg: No such file or directory");
+    assert_true(width == 0 && height == 0);
+    assert_int_equal(imp_picture_size(*state, NULL, &width, &height), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_picture_size(*state, "/", NULL, &height), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_picture_size(*state, "/", &width, NULL), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_picture_decode_size(*state, NULL, 5, "cat.jpg", &width, &height), IMP_ERR_ARGUMENT);
+    assert_int_equal(imp_picture_decode_size(*state, "x", 1, NULL, &width, &height), IMP_ERR_ARGUMENT);
 }
 
 /* ---- Cut and damaged --------------------------------------------------------------------------------------------- */
@@ -158,6 +180,41 @@ static void cut_png_is_truncated(void **state) {
     }
 }
 
+/* The size is found once the header is there, whatever comes behind it. */
+static void size_needs_the_header_alone(void **state) {
+    for (int png = 0; png < 2; png++) {
+        test_file file = png ? test_png_make(&small_png) : test_jpeg_make(&small_jpeg);
+        /* Behind the name of the pixels' chunk, or the scan's header of 14 bytes. */
+        const char *pixels = png ? "IDAT" : "\xFF\xDA";
+        uint8_t *at = memmem(file.bytes, file.length, pixels, strlen(pixels));
+        assert_non_null(at);
+        size_t header = (size_t)(at - file.bytes) + (png ? 4 : 14);
+        for (size_t length = 8; length <= file.length; length++) {
+            int width, height;
+            /* A copy of just this length, so that reading past it shows. */
+            uint8_t *copy = malloc(length);
+            memcpy(copy, file.bytes, length);
+            if (length < header) {
+                expect_no_size(*state, copy, length, IMP_ERR_FORMAT,
+                               png ? "cat.jpg: truncated PNG" : "cat.jpg: truncated");
+            } else {
+                assert_int_equal(imp_picture_decode_size(*state, copy, length, "cat.jpg", &width, &height), IMP_OK);
+                assert_int_equal(width, png ? small_png.height : small_jpeg.height); /* on its side */
+                assert_int_equal(height, png ? small_png.width : small_jpeg.width);
+            }
+            free(copy);
+        }
+        free(file.bytes);
+    }
+}
+
+/* A picture that can be read has that size. */
+static void expect_size(imp_context *context, test_file file, const imp_image *image) {
+    int width, height;
+    assert_int_equal(imp_picture_decode_size(context, file.bytes, file.length, "cat.jpg", &width, &height), IMP_OK);
+    assert_true(width == image->width && height == image->height);
+}
+
 /* Each byte of the file changed in turn: an error with the name, or a picture; sanitizers watch the rest. */
 static void change_every_byte(imp_context *context, test_file file) {
     size_t failed = 0;
@@ -170,6 +227,8 @@ static void change_every_byte(imp_context *context, test_file file) {
                 failed++;
                 assert_ptr_equal(strstr(imp_error(context), "cat.jpg: "), imp_error(context));
                 assert_null(image.pixels);
+            } else {
+                expect_size(context, file, &image);
             }
             imp_image_release(context, &image);
             file.bytes[i] ^= changes[change];
@@ -181,9 +240,12 @@ static void changed_bytes_do_no_harm(void **state) {
     test_file file = test_jpeg_make(&small_jpeg);
     change_every_byte(*state, file);
     free(file.bytes);
-    file = test_png_make(&small_png);
-    change_every_byte(*state, file);
-    free(file.bytes);
+    test_png late = small_png;
+    for (late.exif_at_end = 0; late.exif_at_end < 2; late.exif_at_end++) {
+        file = test_png_make(&late);
+        change_every_byte(*state, file);
+        free(file.bytes);
+    }
     test_jpeg progressive = small_jpeg;
     progressive.progressive = 1;
     file = test_jpeg_make(&progressive);
@@ -223,6 +285,7 @@ static void enormous_pictures_are_refused(void **state) {
     write_32(file.bytes + 29, png_checksum(file.bytes + 12, 17));
     expect_failure(*state, file.bytes, file.length, IMP_ERR_UNSUPPORTED,
                    "cat.jpg: 100000 x 100000 pixels, more than are read (65535 a side, 268435456 in all)", "");
+    expect_no_size(*state, file.bytes, file.length, IMP_ERR_UNSUPPORTED, "cat.jpg: 100000 x 100000 pixels");
     free(file.bytes);
     file = test_jpeg_make(&small_jpeg);
     static const uint8_t frame[] = {0xFF, 0xC0, 0, 17, 8};
@@ -230,6 +293,7 @@ static void enormous_pictures_are_refused(void **state) {
     assert_non_null(at);
     write_32(at + sizeof frame, 0xFDE8FDE8); /* 65000 rows of 65000 */
     expect_failure(*state, file.bytes, file.length, IMP_ERR_UNSUPPORTED, "cat.jpg: 65000 x 65000 pixels", "");
+    expect_no_size(*state, file.bytes, file.length, IMP_ERR_UNSUPPORTED, "cat.jpg: 65000 x 65000 pixels");
     free(file.bytes);
 }
 
@@ -263,6 +327,12 @@ static int decode_scenario(imp_context *context, void *user) {
     return status;
 }
 
+static int size_scenario(imp_context *context, void *user) {
+    const test_file *file = user;
+    int width, height;
+    return imp_picture_decode_size(context, file->bytes, file->length, "cat", &width, &height);
+}
+
 static void every_allocation_may_fail(void **state) {
     test_file linear = test_linear_profile(1, 0); /* grey, which is quickest to prepare */
     test_jpeg jpeg = small_jpeg;
@@ -274,12 +344,14 @@ static void every_allocation_may_fail(void **state) {
     with_profile.colour_type = with_gamma.colour_type = PNG_COLOR_TYPE_GRAY;
     with_profile.interlaced = 1;
     with_gamma.gamma = 0.7;
+    with_gamma.exif_at_end = 1;
     test_png in_colour = {
         .width = 2, .height = 3, .colour_type = PNG_COLOR_TYPE_RGB, .bits = 8, .gamma = 0.5, .pattern = test_noise};
     test_file files[4] = {test_jpeg_make(&jpeg), test_png_make(&with_profile), test_png_make(&with_gamma),
                           test_png_make(&in_colour)};
     for (int i = 0; i < 4; i++) {
         assert_int_equal(imp_test_every_allocation(decode_scenario, &files[i]), 0);
+        assert_int_equal(imp_test_every_allocation(size_scenario, &files[i]), 0);
         free(files[i].bytes);
     }
     free(linear.bytes);
@@ -292,6 +364,7 @@ int main(void) {
         cmocka_unit_test(cut_png_is_truncated),     cmocka_unit_test(changed_bytes_do_no_harm),
         cmocka_unit_test(png_checksums_are_heeded), cmocka_unit_test(enormous_pictures_are_refused),
         cmocka_unit_test(memory_limit_is_kept),     cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(paths_without_a_size),     cmocka_unit_test(size_needs_the_header_alone),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -85,9 +85,12 @@ static imp_image make(imp_context *context, int channels, imp_depth depth, test_
 /* Writes image and reads it again; the file is removed. */
 static imp_image through_file(imp_context *context, const char *name, const imp_image *image, int quality) {
     imp_image back;
+    int width, height;
     if (imp_picture_write(context, in_folder(name), image, quality) ||
+        imp_picture_size(context, in_folder(name), &width, &height) ||
         imp_picture_read(context, in_folder(name), &back))
         fail_msg("%s", imp_error(context));
+    assert_true(width == back.width && height == back.height);
     assert_int_equal(files_in_folder(), 1);
     unlink(in_folder(name));
     return back;
@@ -302,6 +305,10 @@ static void without_the_module_the_message_says_so(void **state) {
                  "convert it to PNG or JPEG",
                  names[i]);
         assert_int_equal(imp_picture_decode(*state, starts[i], lengths[i], "cat", &image), IMP_ERR_UNSUPPORTED);
+        assert_string_equal(imp_error(*state), words);
+        int width, height;
+        assert_int_equal(imp_picture_decode_size(*state, starts[i], lengths[i], "cat", &width, &height),
+                         IMP_ERR_UNSUPPORTED);
         assert_string_equal(imp_error(*state), words);
     }
     imp_image image = make(*state, 3, IMP_DEPTH_8, test_slope);
