@@ -279,12 +279,16 @@ typedef struct imp_estimate {
     uint64_t bytes;    /* of memory at most, the process without the painting not counted */
     double operations; /* floating-point operations of the whole run */
     int iterations, scales;
-    int most_photos; /* that the memory limit lets be painted together without strips or fewer pairs of L-BFGS; 1 where
-                        even one cannot be; IMP_MAX_PHOTOS without a limit */
 } imp_estimate;
-/* What the run will need with the photos and styles that were added so far; cheap, allocates next to nothing. IMP_ERR_MEMORY where
-   the context's limit leaves too little even for the way that needs least; the words say how much that is. */
+/* What the run will need with the photos and styles that were added so far; cheap, allocates next to nothing.
+   IMP_ERR_MEMORY where the context's limit leaves too little even for the way that needs least; the words say how much
+   that is. */
 IMP_API int imp_painting_estimate(imp_painting *painting, imp_estimate *estimate);
+
+/* How many photos, those included that are there, the memory limit lets be painted together with the styles added so
+   far without strips or fewer pairs of L-BFGS; 1 where even one cannot be; IMP_MAX_PHOTOS without a limit. Before the
+   first step. */
+IMP_API int imp_painting_most_photos(imp_painting *painting, int *photos);
 
 /* Seconds that the run will take on this machine as it is now, with the photos and styles that were added so far. Found
    by running the network over small pictures, which takes some hundredths of that time; afterwards

@@ -60,6 +60,13 @@ int imp_painting_estimate(imp_painting *painting, imp_estimate *estimate) {
     return status;
 }
 
+int imp_painting_most_photos(imp_painting *painting, int *photos) {
+    if (!painting) return IMP_ERR_ARGUMENT;
+    if (!photos)
+        return imp_fail(imp_paint_context(painting), IMP_ERR_ARGUMENT, "imp_painting_most_photos: photos is NULL");
+    return imp_paint_most_photos(painting, photos);
+}
+
 int imp_painting_estimate_seconds(imp_painting *painting, double *seconds) {
     if (!painting) return IMP_ERR_ARGUMENT;
     if (!seconds)

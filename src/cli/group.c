@@ -85,13 +85,13 @@ static int take_photo(imp_cli_group *group, imp_cli_photo *photo, const imp_imag
     return code;
 }
 
-/* How many may go together with the first one, for which the estimate is. */
-static int most_photos(const imp_cli_group *group) {
+/* How many may go together; fitting: that the memory limit lets, and the estimate is for the first one. */
+static int most_photos(const imp_cli_group *group, int fitting) {
     const imp_cli_optimize_settings *settings = group->job->settings;
     const imp_estimate *one = &group->estimate;
     int most = settings->batch ? settings->batch : USUAL_PHOTOS;
     if (settings->keep_colors && strcmp(settings->keep_colors, "before") == 0) return 1;
-    if (one->most_photos < most) most = one->most_photos;
+    if (fitting < most) most = fitting;
     if (settings->batch) return most;
     double pixels = USUAL_PIXELS / ((double)one->width * one->height);
     double space = (double)imp_cli_address_space_left(), available = (double)imp_cli_memory_available();
@@ -139,8 +139,11 @@ static int estimate_seconds(imp_cli_group *group) {
 static void add_photos(imp_cli_group *group, const imp_image *initial, int *code) {
     const imp_cli_job *job = group->job;
     const imp_cli_photo *first = group->photos[0];
-    int most = most_photos(group), count = job->photo_count;
-    int next = imp_cli_next_photo(job->photos, count, 0, first);
+    int count = job->photo_count, next = imp_cli_next_photo(job->photos, count, 0, first), fitting;
+    if (next == count) return;
+    int status = imp_painting_most_photos(group->painting, &fitting);
+    if (status) note_code(code, imp_cli_fail_status(job->context, status));
+    int most = status ? 1 : most_photos(group, fitting);
     for (; group->count < most && next < count; next = imp_cli_next_photo(job->photos, count, next, first))
         note_code(code, take_photo(group, &job->photos[next], initial));
 }

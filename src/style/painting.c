@@ -189,18 +189,22 @@ static int fit_at_ease(const imp_painting *painting, const imp_budget *budget, i
     return share_out(painting, &ample, &whole) == IMP_OK && whole.bytes <= budget->limit;
 }
 
-/* How many photos the limit lets be painted together at ease; 1 where even one is not. */
-static int most_photos(const imp_painting *painting, const imp_budget *budget) {
+int imp_paint_most_photos(imp_painting *painting, int *photos) {
     int fits = 1, too_many = IMP_MAX_PHOTOS + 1;
-    if (budget->limit == 0) return IMP_MAX_PHOTOS;
+    if (has_begun(painting))
+        return imp_fail(painting->context, IMP_ERR_STATE, "no photo can be added after the first step");
+    imp_budget budget = budget_of(painting);
+    if (budget.limit == 0) fits = IMP_MAX_PHOTOS;
     while (too_many - fits > 1) {
         int middle = fits + (too_many - fits) / 2;
-        if (fit_at_ease(painting, budget, middle))
+        if (fit_at_ease(painting, &budget, middle))
             fits = middle;
         else
             too_many = middle;
     }
-    return fits;
+    painting->budgeted = 0; /* the scales have what was tried */
+    *photos = fits;
+    return IMP_OK;
 }
 
 int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate) {
@@ -210,7 +214,6 @@ int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate) {
         imp_estimate sum = {.width = last.width, .height = last.height, .scales = settings->scale_count};
         sum.iterations = imp_settings_iterations(settings);
         imp_budget budget = budget_of(painting);
-        sum.most_photos = most_photos(painting, &budget);
         int status = share_out(painting, &budget, &sum);
         if (status) return status;
         painting->budgeted = 1;

@@ -12,6 +12,7 @@ int imp_paint_add_photo(imp_painting *painting, const imp_image *photo, const im
 int imp_paint_photo_count(const imp_painting *painting);
 int imp_paint_add_style(imp_painting *painting, const imp_image *style, double weight);
 int imp_paint_estimate(imp_painting *painting, imp_estimate *estimate);
+int imp_paint_most_photos(imp_painting *painting, int *photos);
 int imp_paint_estimate_seconds(imp_painting *painting, double *seconds);
 int imp_paint_step(imp_painting *painting);
 int imp_paint_losses(imp_painting *painting, float *gradient);

@@ -78,7 +78,9 @@ static void is_enough(int photos) {
     imp_context_get_info(context, &before);
     painting = painting_of(context, &options);
     assert_int_equal(imp_painting_estimate(painting, &estimate), IMP_OK);
-    assert_int_equal(estimate.most_photos, IMP_MAX_PHOTOS);
+    int most;
+    assert_int_equal(imp_painting_most_photos(painting, &most), IMP_OK);
+    assert_int_equal(most, IMP_MAX_PHOTOS);
     uint64_t one = estimate.bytes;
     while (--photos > 0) assert_int_equal(imp_painting_add_photo(painting, &shared.photos[1], NULL), IMP_OK);
     assert_int_equal(imp_painting_estimate(painting, &estimate), IMP_OK);
@@ -209,7 +211,7 @@ static void a_limit_tells_how_many_photos(void **state) {
         imp_context_options context_options;
         imp_context *context;
         imp_context_info info = {.size = sizeof info};
-        imp_estimate estimate = {.size = sizeof estimate};
+        int most;
         imp_context_options_default(&context_options);
         context_options.threads = 2;
         context_options.memory_limit = (size_t)12 << 20;
@@ -217,12 +219,14 @@ static void a_limit_tells_how_many_photos(void **state) {
         context_options.user = &told;
         assert_int_equal(imp_context_create(&context_options, &context), IMP_OK);
         imp_painting *painting = painting_of(context, &options);
-        assert_int_equal(imp_painting_estimate(painting, &estimate), IMP_OK);
-        assert_in_range(estimate.most_photos, 2, IMP_MAX_PHOTOS - 1);
-        for (int i = 1; i < estimate.most_photos + extra; i++)
+        assert_int_equal(imp_painting_most_photos(painting, NULL), IMP_ERR_ARGUMENT);
+        assert_int_equal(imp_painting_most_photos(painting, &most), IMP_OK);
+        assert_in_range(most, 2, IMP_MAX_PHOTOS - 1);
+        for (int i = 1; i < most + extra; i++)
             assert_int_equal(imp_painting_add_photo(painting, &shared.photos[1], NULL), IMP_OK);
         assert_int_equal(imp_painting_step(painting, NULL), IMP_OK);
         assert_int_equal(told.strips + told.pairs > 0, extra);
+        assert_int_equal(imp_painting_most_photos(painting, &most), IMP_ERR_STATE);
         imp_context_get_info(context, &info);
         assert_true(info.memory_peak <= context_options.memory_limit);
         imp_painting_free(painting);
