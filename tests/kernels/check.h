@@ -62,6 +62,34 @@ double store_tolerance(const imp_kernels *kernels, double value);
 /* Whether all floats outside blocks and rows still are the guard. */
 int guarded(const test_map *map, int block_begin, int block_end, int row_begin, int row_end);
 
+/* ---- Outputs of convolutions: outputs.c -------------------------------------------------------------------------- */
+
+/* A table's convolution, or the depthwise one: blocks and rows of the output. */
+typedef void piece_function(const imp_convolution *job, int block_begin, int block_end, int row_begin, int row_end);
+
+/* All of the job's output, in pieces of random blocks and rows, in the order they come. */
+void run_in_pieces(piece_function *run, const imp_convolution *job);
+
+/* Where an output value must lie. */
+typedef struct output_range {
+    double exact, tolerance;
+} output_range;
+
+typedef struct output_check {
+    const imp_kernels *kernels;
+    const char *name;       /* of the case, in messages */
+    const test_map *before; /* what the output holds before; its halo is all guard */
+    imp_convolution *job;   /* given to the kernels but for the output */
+    const void *test;       /* what both functions are given */
+    void (*run)(const void *test, const imp_kernels *kernels, const imp_convolution *job, int in_pieces);
+    output_range (*range)(const void *test, const imp_kernels *kernels, int channel, int y, int x);
+} output_check;
+
+/* Runs it whole and in pieces. */
+void check_outputs(const output_check *check);
+
+/* ---- The parts --------------------------------------------------------------------------------------------------- */
+
 void check_convolution(const imp_kernels *const *tables, int count, int every); /* one shape of so many */
 void check_winograd(const imp_kernels *const *tables, int count, int every);
 void check_depthwise(const imp_kernels *const *tables, int count);

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define OPERATIONS_LIMIT 2000000.0 /* multiplications of a shape: the oracle is slow */
 
@@ -130,66 +129,48 @@ static void test_expect(convolution_test *test) {
 }
 
 /* Half of the values here have all their weights rounded up, or down: only the sum of magnitudes bounds that. */
-static double tolerance_of(const convolution_test *test, const imp_kernels *kernels, size_t at) {
+static output_range range_of(const void *user, const imp_kernels *kernels, int channel, int y, int x) {
+    const convolution_test *test = user;
     const test_shape *s = &test->shape;
+    const imp_view *out = &test->before.view;
+    size_t at = ((size_t)channel * (size_t)out->height + (size_t)y) * (size_t)out->width + (size_t)x;
     double terms = s->in_channels * s->kernel_height * s->kernel_width + 2;
     int rounds_weights = kernels->winograd[0] && kernels->winograd[0]->factor_bytes == 2;
-    return sum_tolerance(terms, test->magnitude[at]) + store_tolerance(kernels, test->exact[at]) +
-           (rounds_weights ? HALF_ROUNDING * test->magnitude[at] : 0);
+    return (output_range){test->exact[at], sum_tolerance(terms, test->magnitude[at]) +
+                                               store_tolerance(kernels, test->exact[at]) +
+                                               (rounds_weights ? HALF_ROUNDING * test->magnitude[at] : 0)};
 }
 
-static void compare(const convolution_test *test, const test_map *out, const imp_kernels *kernels) {
-    size_t at = 0;
-    for (int o = 0; o < imp_blocks(out->view.channels) * IMP_BLOCK; o++)
-        for (int y = 0; y < out->view.height; y++)
-            for (int x = 0; x < out->view.width; x++, at++) {
-                int real = o < out->view.channels;
-                double exact = real ? test->exact[at] : 0, tolerance = real ? tolerance_of(test, kernels, at) : 0;
-                double value = (double)*map_at(out, o, y, x);
-                if (near(value, exact, tolerance)) continue;
-                expect(0, "%s %s: channel %d (%d, %d): %g, not %g +- %g", kernels->name, test->name, o, y, x, value,
-                       exact, tolerance);
-                return;
-            }
+static void run(const void *user, const imp_kernels *kernels, const imp_convolution *job, int in_pieces) {
+    (void)user;
+    if (in_pieces)
+        run_in_pieces(kernels->convolve, job);
+    else
+        kernels->convolve(job, 0, imp_blocks(job->out.channels), 0, job->out.height);
 }
 
-/* The same in pieces of random blocks and rows, in the order they come. */
-static void convolve_cut(const imp_kernels *kernels, const imp_convolution *job) {
-    int blocks = imp_blocks(job->out.channels), height = job->out.height, next;
-    for (int block = 0; block < blocks; block = next) {
-        next = block + 1 + random_below(blocks - block);
-        for (int row = 0, row_next; row < height; row = row_next) {
-            row_next = row + 1 + random_below(height - row);
-            kernels->convolve(job, block, next, row, row_next);
-        }
-    }
+/* One block of one row, and nothing else. */
+static void check_part(convolution_test *test, const imp_kernels *kernels) {
+    const imp_view *out = &test->before.view;
+    test_map part = map_make(out->channels, out->height, out->width, 1);
+    int block = random_below(imp_blocks(out->channels)), row = random_below(out->height);
+    test->job.out = *map_give(&part, kernels);
+    kernels->convolve(&test->job, block, block + 1, row, row + 1);
+    map_take(&part, kernels);
+    expect(guarded(&part, block, block + 1, row, row + 1), "%s %s: more than its part", kernels->name, test->name);
+    map_free(&part);
 }
 
 static void check_table(convolution_test *test, const imp_kernels *kernels) {
-    test_map whole = map_copy(&test->before), cut = map_copy(&test->before);
-    int blocks = imp_blocks(whole.view.channels), height = whole.view.height;
     test_give(test, kernels);
-    test->job.out = *map_give(&whole, kernels);
-    kernels->convolve(&test->job, 0, blocks, 0, height);
-    map_take(&whole, kernels);
-    compare(test, &whole, kernels);
-    expect(guarded(&whole, 0, blocks, 0, height), "%s %s: halo touched", kernels->name, test->name);
-    test->job.out = *map_give(&cut, kernels);
-    convolve_cut(kernels, &test->job);
-    map_take(&cut, kernels);
-    expect(!memcmp(whole.memory, cut.memory, whole.count * sizeof(float)), "%s %s: depends on the cut", kernels->name,
-           test->name);
-    if (!test->shape.accumulate) {
-        test_map part = map_make(whole.view.channels, height, whole.view.width, 1);
-        int block = random_below(blocks), row = random_below(height);
-        test->job.out = *map_give(&part, kernels);
-        kernels->convolve(&test->job, block, block + 1, row, row + 1);
-        map_take(&part, kernels);
-        expect(guarded(&part, block, block + 1, row, row + 1), "%s %s: more than its part", kernels->name, test->name);
-        map_free(&part);
-    }
-    map_free(&whole);
-    map_free(&cut);
+    check_outputs(&(output_check){.kernels = kernels,
+                                  .name = test->name,
+                                  .before = &test->before,
+                                  .job = &test->job,
+                                  .test = test,
+                                  .run = run,
+                                  .range = range_of});
+    if (!test->shape.accumulate) check_part(test, kernels);
 }
 
 static void check_shape(const imp_kernels *const *tables, int count, const test_shape *s) {

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct depthwise_test {
     imp_convolution job;
@@ -73,42 +72,31 @@ static double oracle(const depthwise_test *test, int c, int y, int x, double *ma
     return test->masked && !(*map_at(&test->mask, c, y, x) > 0) ? 0 : sum;
 }
 
-static void compare(const depthwise_test *test, const test_map *out, const imp_kernels *kernels) {
+static output_range range_of(const void *user, const imp_kernels *kernels, int channel, int y, int x) {
+    const depthwise_test *test = user;
+    double magnitude, exact = oracle(test, channel, y, x, &magnitude);
     double terms = test->job.kernel_height * test->job.kernel_width + 2;
-    for (int c = 0; c < imp_blocks(out->view.channels) * IMP_BLOCK; c++)
-        for (int y = 0; y < out->view.height; y++)
-            for (int x = 0; x < out->view.width; x++) {
-                double magnitude = 0, exact = c < out->view.channels ? oracle(test, c, y, x, &magnitude) : 0;
-                double tolerance = sum_tolerance(terms, magnitude + 1) + store_tolerance(kernels, exact);
-                double value = (double)*map_at(out, c, y, x);
-                if (near(value, exact, c < out->view.channels ? tolerance : 0)) continue;
-                expect(0, "%s %s: channel %d (%d, %d): %g, not %g +- %g", kernels->name, test->name, c, y, x, value,
-                       exact, tolerance);
-                return;
-            }
+    return (output_range){exact, sum_tolerance(terms, magnitude + 1) + store_tolerance(kernels, exact)};
+}
+
+static void run(const void *user, const imp_kernels *kernels, const imp_convolution *job, int in_pieces) {
+    (void)user;
+    if (in_pieces)
+        run_in_pieces(kernels->convolve_depthwise, job);
+    else
+        kernels->convolve_depthwise(job, 0, imp_blocks(job->out.channels), 0, job->out.height);
 }
 
 static void check_table(depthwise_test *test, const imp_kernels *kernels) {
-    test_map whole = map_copy(&test->before), cut = map_copy(&test->before);
-    int blocks = imp_blocks(whole.view.channels), height = whole.view.height, next;
     test->job.in = *map_give(&test->in, kernels);
     test->job.mask = test->masked ? map_give(&test->mask, kernels) : NULL;
-    test->job.out = *map_give(&whole, kernels);
-    kernels->convolve_depthwise(&test->job, 0, blocks, 0, height);
-    map_take(&whole, kernels);
-    compare(test, &whole, kernels);
-    expect(guarded(&whole, 0, blocks, 0, height), "%s %s: halo touched", kernels->name, test->name);
-    test->job.out = *map_give(&cut, kernels);
-    for (int row = 0; row < height; row = next) {
-        next = row + 1 + random_below(height - row);
-        for (int block = 0; block < blocks; block++)
-            kernels->convolve_depthwise(&test->job, block, block + 1, row, next);
-    }
-    map_take(&cut, kernels);
-    expect(!memcmp(whole.memory, cut.memory, whole.count * sizeof(float)), "%s %s: depends on the cut", kernels->name,
-           test->name);
-    map_free(&whole);
-    map_free(&cut);
+    check_outputs(&(output_check){.kernels = kernels,
+                                  .name = test->name,
+                                  .before = &test->before,
+                                  .job = &test->job,
+                                  .test = test,
+                                  .run = run,
+                                  .range = range_of});
 }
 
 void check_depthwise(const imp_kernels *const *tables, int count) {

@@ -1,10 +1,10 @@
 /* The steps of Winograd convolution against the direct one in double precision: shapes, epilogues, cuts, guards, NaN. */
 #include "check.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* How much more error than a plain sum: what the transforms multiply rounding by. The worst output of all shapes here
    has 0.9 (4x4) and 7.8 (6x6) times the tolerance of a plain sum; twice that is room for other orders of the same sums. */
@@ -120,47 +120,41 @@ static void run(const imp_winograd *steps, const imp_convolution *job, int most_
     free(products);
 }
 
-static void compare(const winograd_test *test, const test_map *out, const imp_kernels *kernels,
-                    const imp_winograd *steps) {
-    int outputs = steps->outputs;
-    const char *table = kernels->name;
-    double terms = test->in.view.channels * 9 + 2, amplified = outputs == 4 ? AMPLIFIED_4 : AMPLIFIED_6;
-    double tolerance = amplified * sum_tolerance(terms, test->magnitude);
+/* A case with one of a table's ways. */
+typedef struct steps_test {
+    const winograd_test *test;
+    const imp_winograd *steps;
+} steps_test;
 
-    if (steps->factor_bytes == 2) tolerance *= HALF_ROUNDING / ROUNDING;
-    size_t at = 0;
+static output_range range_of(const void *user, const imp_kernels *kernels, int channel, int y, int x) {
+    const winograd_test *test = ((const steps_test *)user)->test;
+    const imp_winograd *steps = ((const steps_test *)user)->steps;
+    const imp_view *out = &test->before.view;
+    double exact = test->exact[((size_t)channel * (size_t)out->height + (size_t)y) * (size_t)out->width + (size_t)x];
+    double terms = test->in.view.channels * 9 + 2, amplified = steps->outputs == 4 ? AMPLIFIED_4 : AMPLIFIED_6;
+    double rounding = steps->factor_bytes == 2 ? HALF_ROUNDING / ROUNDING : 1;
+    return (output_range){exact, amplified * rounding * sum_tolerance(terms, test->magnitude) +
+                                     store_tolerance(kernels, exact)};
+}
 
-    for (int o = 0; o < imp_blocks(out->view.channels) * IMP_BLOCK; o++)
-        for (int y = 0; y < out->view.height; y++)
-            for (int x = 0; x < out->view.width; x++) {
-                double exact = o < out->view.channels ? test->exact[at++] : 0, value = (double)*map_at(out, o, y, x);
-
-                if (near(value, exact, o < out->view.channels ? tolerance + store_tolerance(kernels, exact) : 0))
-                    continue;
-                expect(0, "%s winograd %d %s: channel %d (%d, %d): %g, not %g +- %g", table, outputs, test->name, o, y,
-                       x, value, exact, tolerance);
-                return;
-            }
+static void run_steps(const void *user, const imp_kernels *kernels, const imp_convolution *job, int in_pieces) {
+    (void)kernels;
+    run(((const steps_test *)user)->steps, job, in_pieces ? 20 : INT_MAX, in_pieces ? 3 : INT_MAX);
 }
 
 static void check_steps(winograd_test *test, const imp_kernels *kernels, const imp_winograd *steps, int masked) {
-    test_map whole = map_copy(&test->before), cut = map_copy(&test->before);
-
+    steps_test of = {test, steps};
+    char name[160];
+    snprintf(name, sizeof name, "winograd %d %s", steps->outputs, test->name);
     test->job.in = *map_give(&test->in, kernels);
     test->job.mask = masked ? map_give(&test->mask, kernels) : NULL;
-    test->job.out = *map_give(&whole, kernels);
-    run(steps, &test->job, 1 << 30, 1 << 30);
-    map_take(&whole, kernels);
-    compare(test, &whole, kernels, steps);
-    expect(guarded(&whole, 0, imp_blocks(whole.view.channels), 0, whole.view.height), "%s winograd %d %s: halo touched",
-           kernels->name, steps->outputs, test->name);
-    test->job.out = *map_give(&cut, kernels);
-    run(steps, &test->job, 20, 3);
-    map_take(&cut, kernels);
-    expect(!memcmp(whole.memory, cut.memory, whole.count * sizeof(float)), "%s winograd %d %s: depends on the cut",
-           kernels->name, steps->outputs, test->name);
-    map_free(&whole);
-    map_free(&cut);
+    check_outputs(&(output_check){.kernels = kernels,
+                                  .name = name,
+                                  .before = &test->before,
+                                  .job = &test->job,
+                                  .test = &of,
+                                  .run = run_steps,
+                                  .range = range_of});
 }
 
 /* A NaN must reach all that it touches, through the ReLU, and no other tile. */
