@@ -3,6 +3,10 @@
 
 #include <math.h>
 
+double imp_course_share(double begin, double now, double end) {
+    return end > begin ? fmin(fmax((now - begin) / (end - begin), 0), 1) : 1;
+}
+
 double imp_course_lead(const imp_preset *preset, double share) {
     if (!(preset->content_lead > 1) || share >= preset->lead_share) return 1;
     return pow(preset->content_lead, 1 - share / preset->lead_share);

@@ -37,7 +37,7 @@ struct imp_painting {
     imp_criterion *criterion;
     int ready; /* the criterion has its content */
 
-    double started; /* imp_seconds; 0: not yet */
+    double started, scale_started; /* imp_seconds; 0: not yet */
     int scale_over, finished;
 };
 
@@ -332,13 +332,17 @@ int imp_paint_estimate_seconds(imp_painting *painting, double *seconds) {
     return IMP_OK;
 }
 
+/* When the current scale's share of the time is over. */
+static double scale_end(const imp_painting *painting) {
+    double share = work_until(painting, painting->scale, current(painting)->iterations);
+    return painting->started + time_limit(painting) * share;
+}
+
 /* Whether the current scale has had its iterations, or its share of the time. */
 static int scale_is_over(const imp_painting *painting) {
     const imp_settings *settings = &painting->settings;
     if (settings->count_iterations && painting->scale_iteration >= current(painting)->iterations) return 1;
-    if (settings->time_limit == 0) return 0;
-    double share = work_until(painting, painting->scale, current(painting)->iterations);
-    return imp_seconds() - painting->started >= time_limit(painting) * share;
+    return settings->time_limit > 0 && imp_seconds() >= scale_end(painting);
 }
 
 /* Carries the pictures to the next scale that has iterations. */
@@ -348,6 +352,7 @@ static int advance_scale(imp_painting *painting) {
     int status = imp_pictures_enlarge(&painting->pictures, &painting->settings.scales[index].canvas);
     if (status) return status;
     painting->scale = index;
+    painting->scale_started = imp_seconds();
     painting->scale_iteration = 0;
     painting->scale_over = 0;
     return IMP_OK;
@@ -423,8 +428,11 @@ int imp_paint_losses(imp_painting *painting, float *gradient) {
 /* How much more than its weight the content counts now. */
 static double content_lead(const imp_painting *painting) {
     const imp_settings *settings = &painting->settings;
-    double share = settings->count_iterations ? (double)painting->scale_iteration / current(painting)->iterations : 0;
-    if (settings->time_limit > 0) share = fmax(share, (imp_seconds() - painting->started) / time_limit(painting));
+    double share = 0;
+    if (settings->count_iterations)
+        share = imp_course_share(0, painting->scale_iteration, current(painting)->iterations);
+    if (settings->time_limit > 0)
+        share = fmax(share, imp_course_share(painting->scale_started, imp_seconds(), scale_end(painting)));
     return imp_course_lead(settings->preset, share);
 }
 
@@ -452,7 +460,7 @@ int imp_paint_step(imp_painting *painting) {
     if (status) return status;
     if (imp_settings_iterations(&painting->settings) == 0) painting->finished = 1;
     if (painting->finished) return IMP_OK;
-    if (painting->started <= 0) painting->started = imp_seconds();
+    if (painting->started <= 0) painting->started = painting->scale_started = imp_seconds();
     if (painting->scale_over) status = advance_scale(painting);
     if (!status) status = prepare_scale(painting);
     double lead = content_lead(painting);

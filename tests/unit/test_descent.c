@@ -65,8 +65,9 @@ static void octaves_are_symmetric_and_positive(void **state) {
     }
 }
 
-/* Waves along x of 2 and of 16 pixels: the finest does not pass the first halving, the other passes the first two. And a constant, away from odd edges, where there is half a coarse pixel: 1 + 1 + 2 + 4 + 8 = 16 at 64x64,
-   which is halved four times. */
+/* Waves along x of 2 and of 16 pixels: the finest does not pass the first halving, the other passes the first two. And
+   a constant, away from odd edges, where there is half a coarse pixel: 1 + 1 + 2 + 4 + 8 = 16 at 64x64, which is halved
+   four times. */
 static void broad_changes_are_moved_more(void **state) {
     static float planes[3 * 64 * 64];
     double gain[2];
@@ -119,6 +120,14 @@ static void the_lead_comes_down(void **state) {
     assert_true(imp_course_lead(&none, 0) == 1);
 }
 
+static void shares_go_from_0_to_1(void **state) {
+    (void)state;
+    assert_true(imp_course_share(4, 4, 8) == 0 && imp_course_share(4, 5, 8) == 0.25);
+    assert_true(imp_course_share(4, 8, 8) == 1);
+    assert_true(imp_course_share(4, 3, 8) == 0 && imp_course_share(4, 9, 8) == 1);
+    assert_true(imp_course_share(8, 8, 8) == 1 && imp_course_share(9, 9, 8) == 1); /* begun too late */
+}
+
 /* The iteration, from 1, at which a loss that falls by so much each time no longer pays; 0: it goes on paying. */
 static int stops_at(double factor, double least_gain) {
     imp_course course = {0};
@@ -146,6 +155,7 @@ int main(void) {
         cmocka_unit_test(threads_do_not_change_octaves),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(the_lead_comes_down),
+        cmocka_unit_test(shares_go_from_0_to_1),
         cmocka_unit_test(it_stops_when_it_no_longer_pays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
