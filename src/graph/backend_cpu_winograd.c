@@ -119,19 +119,23 @@ static size_t lay_out(int threads, const imp_map_convolution *map, const imp_win
     return (size_t)job->units_at_once * job->input + (size_t)threads * (job->panel + job->products);
 }
 
-size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads) {
-    const imp_winograd *steps = imp_cpu_find_winograd(context, map);
+size_t imp_cpu_winograd_scratch(const imp_context *context, const imp_map_convolution *map, const imp_winograd *steps,
+                                int any_threads) {
     winograd_job job;
-    size_t bytes;
+    size_t bytes = lay_out(imp_thread_pool_size(context->pool), map, steps, &job);
 
-    if (!steps) return 0;
-    bytes = lay_out(imp_thread_pool_size(context->pool), map, steps, &job);
     for (int threads = 1; any_threads && threads <= IMP_MANY_THREADS; threads++) {
         size_t other = lay_out(threads, map, steps, &job);
 
         if (other > bytes) bytes = other;
     }
     return (bytes + sizeof(float) - 1) / sizeof(float);
+}
+
+size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads) {
+    const imp_winograd *steps = imp_cpu_find_winograd(context, map);
+
+    return steps ? imp_cpu_winograd_scratch(context, map, steps, any_threads) : 0;
 }
 
 /* A unit as the kernels see it. */

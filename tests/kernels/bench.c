@@ -11,6 +11,7 @@
 
 #include "base/cpu.h"
 #endif
+#include "graph/backend_cpu.h"
 
 #define ROUNDS 5           /* of which the best counts: others use the machine too */
 #define PEAK_STEPS 1000000 /* about 10 ms */
@@ -63,14 +64,10 @@ typedef struct bench_work {
     void *packed;
     float *second, *partial;
     imp_view given_in, given_out, given_mask; /* of the table's type */
-    char *transformed, *panels;               /* of Winograd */
-    float *products;
+    float *scratch;                           /* of Winograd */
+    size_t scratch_floats;
     double aside; /* seconds of the run that do not count */
 } bench_work;
-
-static int count_tiles(const imp_convolution *job, const imp_winograd *steps) {
-    return imp_winograd_tiles(job->out.width, steps->outputs) * imp_winograd_tiles(job->out.height, steps->outputs);
-}
 
 typedef void work_function(const imp_kernels *kernels, bench_work *work);
 
@@ -78,87 +75,63 @@ static void run_convolution(const imp_kernels *kernels, bench_work *work) {
     kernels->convolve(&work->job, 0, imp_blocks(work->job.out.channels), 0, work->job.out.height);
 }
 
-/* Winograd as the engine goes (graph/backend_cpu_winograd.c): some tiles and two output blocks at a time; the weights of
-   all outputs first where they are few, else the input of all tiles. */
-#define UNIT_TILES 12
-#define PANEL_BLOCKS 2
-#define WEIGHTS_BYTES ((size_t)10 << 20)
+static imp_context *one_thread; /* in which Winograd runs */
 
-typedef struct winograd_run {
-    const imp_convolution *job;
-    const imp_winograd *steps;
-    int in_blocks, out_blocks, tiles, unit_tiles;
-    size_t unit, panel; /* bytes of a unit's input, of a panel's weights */
-} winograd_run;
+/* The steps that are timed by themselves, and the seconds of the others: what a step is given says nothing of who
+   times it. */
+static const imp_winograd *timed_steps;
+static double timed_aside;
 
-static void transform_unit(const winograd_run *run, int tile, char *input) {
-    int end = tile + run->unit_tiles < run->tiles ? tile + run->unit_tiles : run->tiles;
-    run->steps->transform_input(run->job, 0, run->in_blocks, tile, end, input);
+static void time_weights(const imp_convolution *job, int block_begin, int block_end, void *weights) {
+    double begin = now();
+    timed_steps->transform_weights(job, block_begin, block_end, weights);
+    timed_aside += now() - begin;
 }
 
-static int panel_end(const winograd_run *run, int block) {
-    return block + PANEL_BLOCKS < run->out_blocks ? block + PANEL_BLOCKS : run->out_blocks;
+static void time_input(const imp_convolution *job, int block_begin, int block_end, int tile_begin, int tile_end,
+                       void *input) {
+    double begin = now();
+    timed_steps->transform_input(job, block_begin, block_end, tile_begin, tile_end, input);
+    timed_aside += now() - begin;
 }
 
-static void multiply_unit(const winograd_run *run, int block, int tile, const char *weights, const char *input,
-                          float *products, int products_only) {
-    int block_end = panel_end(run, block);
-    int end = tile + run->unit_tiles < run->tiles ? tile + run->unit_tiles : run->tiles;
-    run->steps->multiply(run->job, block, block_end, tile, end, weights, input, products);
-    if (!products_only) run->steps->transform_output(run->job, block, block_end, tile, end, products);
+static void leave_output(const imp_convolution *job, int block_begin, int block_end, int tile_begin, int tile_end,
+                         const float *products) {
+    (void)job, (void)block_begin, (void)block_end, (void)tile_begin, (void)tile_end, (void)products;
 }
 
-/* Returns the seconds of transforms of weights and input. */
-static double weights_first(const winograd_run *run, bench_work *work, int products_only) {
-    double aside = 0, begin = now();
-    for (int block = 0; block < run->out_blocks; block += PANEL_BLOCKS)
-        run->steps->transform_weights(run->job, block, panel_end(run, block),
-                                      work->panels + (size_t)(block / PANEL_BLOCKS) * run->panel);
-    for (int tile = 0; tile < run->tiles; tile += run->unit_tiles) {
-        transform_unit(run, tile, work->transformed);
-        aside += now() - begin;
-        for (int block = 0; block < run->out_blocks; block += PANEL_BLOCKS)
-            multiply_unit(run, block, tile, work->panels + (size_t)(block / PANEL_BLOCKS) * run->panel,
-                          work->transformed, work->products, products_only);
-        begin = now();
+static imp_map map_of(const imp_view *view, imp_element element, int halo) {
+    size_t picture = view->plane * (size_t)imp_blocks(view->channels);
+    return (imp_map){.view = *view, .picture = picture, .batch = 1, .halo = halo, .element = element};
+}
+
+static imp_map_convolution whole_job(const imp_kernels *kernels, const bench_work *work) {
+    return (imp_map_convolution){
+        .in = map_of(&work->given_in, kernels->element, work->in.halo),
+        .out = map_of(&work->given_out, kernels->element, work->out.halo),
+        .weights = {.plain = work->weights, .plain_channels = work->in.view.channels},
+        .kernel = 3,
+        .stride = 1,
+        .pad = 1,
+        .relu = 1,
+        .scratch = work->scratch,
+    };
+}
+
+/* The engine's own way through the layer. With products_only there is no transform of outputs, and what the other
+   transforms take does not count. */
+static void run_winograd(const imp_kernels *kernels, bench_work *work, int index, int products_only) {
+    imp_map_convolution job = whole_job(kernels, work);
+    imp_winograd steps = *kernels->winograd[index];
+    timed_steps = kernels->winograd[index];
+    timed_aside = 0;
+    if (products_only) {
+        steps.transform_weights = time_weights;
+        steps.transform_input = time_input;
+        steps.transform_output = leave_output;
     }
-    return aside;
-}
-
-static double input_first(const winograd_run *run, bench_work *work, int products_only) {
-    double aside = 0, begin = now();
-    for (int tile = 0; tile < run->tiles; tile += run->unit_tiles)
-        transform_unit(run, tile, work->transformed + (size_t)(tile / run->unit_tiles) * run->unit);
-    for (int block = 0; block < run->out_blocks; block += PANEL_BLOCKS) {
-        run->steps->transform_weights(run->job, block, panel_end(run, block), work->panels);
-        aside += now() - begin;
-        for (int tile = 0; tile < run->tiles; tile += run->unit_tiles)
-            multiply_unit(run, block, tile, work->panels,
-                          work->transformed + (size_t)(tile / run->unit_tiles) * run->unit, work->products,
-                          products_only);
-        begin = now();
-    }
-    return aside;
-}
-
-static size_t panel_floats(const imp_convolution *job, const imp_winograd *steps) {
-    return imp_winograd_size(steps, PANEL_BLOCKS, imp_winograd_rows(job->in.channels));
-}
-
-/* With products_only there is no transform of outputs, and what the other transforms take does not count. */
-static void run_winograd(bench_work *work, const imp_winograd *steps, int products_only) {
-    const imp_convolution *job = &work->job;
-    winograd_run run = {.job = job,
-                        .steps = steps,
-                        .in_blocks = imp_blocks(job->in.channels),
-                        .out_blocks = imp_blocks(job->out.channels),
-                        .tiles = count_tiles(job, steps),
-                        .unit_tiles = (UNIT_TILES + steps->tiles - 1) / steps->tiles * steps->tiles};
-    run.unit = imp_winograd_size(steps, run.in_blocks, run.unit_tiles) * steps->factor_bytes;
-    run.panel = panel_floats(job, steps) * steps->factor_bytes;
-    int few = run.panel * (size_t)((run.out_blocks + 1) / PANEL_BLOCKS) <= WEIGHTS_BYTES;
-    double aside = few ? weights_first(&run, work, products_only) : input_first(&run, work, products_only);
-    work->aside = products_only ? aside : 0;
+    imp_cpu_winograd(one_thread, &job, &steps);
+    work->aside = timed_aside;
 }
 
 /* work->out serves as the gradient by the output. */
@@ -173,19 +146,19 @@ static void run_depthwise(const imp_kernels *kernels, bench_work *work) {
 }
 
 static void run_winograd_4(const imp_kernels *kernels, bench_work *work) {
-    run_winograd(work, kernels->winograd[0], 0);
+    run_winograd(kernels, work, 0, 0);
 }
 
 static void run_winograd_6(const imp_kernels *kernels, bench_work *work) {
-    run_winograd(work, kernels->winograd[1], 0);
+    run_winograd(kernels, work, 1, 0);
 }
 
 static void run_products_4(const imp_kernels *kernels, bench_work *work) {
-    run_winograd(work, kernels->winograd[0], 1);
+    run_winograd(kernels, work, 0, 1);
 }
 
 static void run_products_6(const imp_kernels *kernels, bench_work *work) {
-    run_winograd(work, kernels->winograd[1], 1);
+    run_winograd(kernels, work, 1, 1);
 }
 
 /* Plain C has no Winograd, and bf16 factors have none of the larger tiles. */
@@ -225,6 +198,18 @@ static void run_product(const imp_kernels *kernels, bench_work *work) {
     kernels->gemm(n, n, 1, a, (size_t)n, a, (size_t)n, 0, work->out.memory, (size_t)n, 0, n, work->packed);
 }
 
+/* As much as the hungriest way of the table takes. */
+static void take_scratch(const imp_kernels *kernels, bench_work *work) {
+    imp_map_convolution job = whole_job(kernels, work);
+    for (const imp_winograd *const *steps = kernels->winograd; *steps; steps++) {
+        size_t floats = imp_cpu_winograd_scratch(one_thread, &job, *steps, 0);
+        if (floats <= work->scratch_floats) continue;
+        free(work->scratch);
+        work->scratch = take(floats * sizeof(float));
+        work->scratch_floats = floats;
+    }
+}
+
 /* Gives the work to a table: maps and packed weights of its types. */
 static void work_give(bench_work *work, const imp_kernels *kernels) {
     int in = work->job.in.channels, out = work->job.out.channels, kernel = work->job.kernel_height;
@@ -233,6 +218,7 @@ static void work_give(bench_work *work, const imp_kernels *kernels) {
     work->given_mask = *map_give(&work->mask, kernels);
     work->job.in = work->given_in;
     work->job.out = work->given_out;
+    if (kernel == 3) take_scratch(kernels, work);
     kernels->pack_weights(work->weights, out, in, kernel, kernel, 0, work->packed);
 }
 
@@ -278,18 +264,6 @@ static void measure(const imp_kernels *const *tables, int count, const char *nam
     fflush(stdout);
 }
 
-/* Room for the larger of the ways, f32 and 6x6, in whole passes. */
-static void take_winograd(bench_work *work) {
-    const imp_winograd largest = {.outputs = 6};
-    const imp_view *in = &work->job.in, *out = &work->job.out;
-    int tiles = imp_winograd_tiles(out->height, 4) * imp_winograd_tiles(out->width, 4) + 64;
-    size_t input = imp_winograd_size(&largest, imp_blocks(in->channels), tiles) + (size_t)tiles * 64 * 2 * IMP_BLOCK;
-    imp_plain_weights(&work->job, work->weights, in->channels, 0);
-    work->transformed = take(input * sizeof(float));
-    work->panels = take(WEIGHTS_BYTES + panel_floats(&work->job, &largest) * sizeof(float));
-    work->products = take(imp_winograd_size(&largest, PANEL_BLOCKS, 64) * sizeof(float));
-}
-
 static bench_work work_make(const imp_kernels *kernels, int in_channels, int out_channels, int size, int kernel) {
     bench_work work = {.in = map_make(in_channels, size, size, kernel / 2)};
     work.out = map_make(out_channels, size, size, kernel / 2);
@@ -313,7 +287,6 @@ static bench_work work_make(const imp_kernels *kernels, int in_channels, int out
                                  .pad_y = kernel / 2,
                                  .pad_x = kernel / 2,
                                  .relu = 1};
-    if (kernel == 3) take_winograd(&work);
     return work;
 }
 
@@ -325,9 +298,7 @@ static void work_free(bench_work *work) {
     free(work->packed);
     free(work->second);
     free(work->partial);
-    free(work->transformed);
-    free(work->panels);
-    free(work->products);
+    free(work->scratch);
 }
 
 static void bench_convolution(const imp_kernels *const *tables, int count, int in, int out, int size, int kernel) {
@@ -368,12 +339,12 @@ static void bench_depthwise(const imp_kernels *const *tables, int count, int cha
 static void bench_products(const imp_kernels *const *tables, int count, int in, int out, int size) {
     bench_work work = work_make(tables[0], in, out, size, 3);
     for (int outputs = 4; outputs <= 6; outputs += 2) {
-        const imp_winograd steps = {.outputs = outputs};
+        double tiles = (double)imp_winograd_tiles(size, outputs) * imp_winograd_tiles(size, outputs);
         double points = (outputs + 2) * (outputs + 2);
         char name[64];
         snprintf(name, sizeof name, "products %dx%d %d->%d at %d", outputs, outputs, in, out, size);
         measure(tables, count, name, outputs == 4 ? run_products_4 : run_products_6, &work,
-                2 * points * count_tiles(&work.job, &steps) * in * out, 0);
+                2 * points * tiles * in * out, 0);
     }
     work_free(&work);
 }
@@ -402,7 +373,7 @@ static void bench_product(const imp_kernels *const *tables, int count, int n) {
     work_free(&work);
 }
 
-void bench(const imp_kernels *const *tables, int count, int products_only) {
+static void bench_all(const imp_kernels *const *tables, int count, int products_only) {
     static const int layers[][3] = {{3, 64, 512},    {64, 64, 512},  {64, 128, 256}, {128, 128, 256}, {128, 256, 128},
                                     {256, 256, 128}, {256, 512, 64}, {512, 512, 64}, {512, 512, 32},  {64, 3, 512}};
     const size_t layer_count = sizeof layers / sizeof layers[0];
@@ -423,4 +394,15 @@ void bench(const imp_kernels *const *tables, int count, int products_only) {
     bench_depthwise(tables, count, 128, 64, 5);
     for (int level = 0; level < 4; level++) bench_map(tables, count, 64 << level, 512 >> level);
     for (int n = 64; n <= 512; n *= 2) bench_product(tables, count, n);
+}
+
+void bench(const imp_kernels *const *tables, int count, int products_only) {
+    imp_context_options options;
+    imp_context_options_default(&options);
+    options.threads = 1;
+    if (imp_context_create(&options, &one_thread))
+        fprintf(stderr, "%s\n", imp_error(one_thread));
+    else
+        bench_all(tables, count, products_only);
+    imp_context_free(one_thread);
 }
