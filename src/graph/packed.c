@@ -165,6 +165,16 @@ int imp_network_refresh(imp_context *context, imp_network *network) {
     return IMP_OK;
 }
 
+imp_network imp_packed_apart(const imp_network *network) {
+    imp_network copy;
+
+    pthread_mutex_lock(&lock);
+    copy = *network;
+    pthread_mutex_unlock(&lock);
+    copy.packed = NULL;
+    return copy;
+}
+
 void imp_packed_release(imp_network *network) {
     while (network->packed) {
         struct imp_packed_weights *entry = network->packed;

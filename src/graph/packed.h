@@ -22,6 +22,10 @@ int imp_packed_get(imp_context *context, const imp_network *network, const imp_k
    IMP_ERR_MEMORY. */
 int imp_network_refresh(imp_context *context, imp_network *network);
 
+/* The same network, without packed weights: those that the copy gets are its own, released by imp_packed_release. From
+   any thread, while others use the network. */
+imp_network imp_packed_apart(const imp_network *network);
+
 /* Releases all packed weights of the network, for imp_network_release. */
 void imp_packed_release(imp_network *network);
 

@@ -53,8 +53,7 @@ static int time_evaluation(imp_criterion *criterion, float *planes, float *gradi
 static int probe(imp_context *context, const imp_network *network, const imp_settings *settings, const probe_size *size,
                  uint64_t memory, pace_probe *out) {
     size_t batch = (size_t)size->batch, count = batch * 3 * (size_t)size->width * (size_t)size->height;
-    imp_network own = *network; /* the painting may need other packed weights: those of the probe go with it */
-    own.packed = NULL;
+    imp_network own = imp_packed_apart(network); /* the painting may need other weights: the probe's go with it */
     imp_losses *losses = imp_allocate(context, batch * sizeof *losses);
     float *planes = losses ? imp_allocate(context, count * sizeof(float)) : NULL;
     float *gradient = planes ? imp_allocate(context, count * sizeof(float)) : NULL;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,33 @@ static void seconds_are_estimated(void **state) {
     assert_int_equal(imp_painting_estimate_seconds(painting, &limited), IMP_OK);
     assert_true(limited == 1e-3);
     imp_painting_free(painting);
+}
+
+static void *estimate_and_step(void *status) {
+    imp_painting_options options = tiny_options("lbfgs");
+    imp_context *context = NULL;
+    imp_painting *painting = NULL;
+    int *failed = status;
+    double seconds;
+    *failed = imp_context_create(NULL, &context);
+    if (!*failed) *failed = imp_painting_create(context, shared.model, &shared.photos[0], &options, &painting);
+    if (!*failed) *failed = imp_painting_add_style(painting, &shared.style, 1);
+    if (!*failed) *failed = imp_painting_estimate_seconds(painting, &seconds);
+    if (!*failed) *failed = imp_painting_step(painting, NULL);
+    imp_painting_free(painting);
+    imp_context_free(context);
+    return NULL;
+}
+
+/* One packs the model's weights while the other tries the network out: the thread sanitizer watches. */
+static void threads_share_a_model(void **state) {
+    pthread_t other;
+    int failed[2];
+    (void)state;
+    assert_int_equal(pthread_create(&other, NULL, estimate_and_step, &failed[0]), 0);
+    estimate_and_step(&failed[1]);
+    pthread_join(other, NULL);
+    assert_true(!failed[0] && !failed[1]);
 }
 
 /* The first scale takes 10 + 2 x (1 + 3 x 4) seconds, the second nothing, the third 40 + 5 x (1 + 3 x 8). */
@@ -366,6 +394,7 @@ static void what_cannot_be_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_share_a_model), /* first, while nothing is packed */
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(the_estimate_is_enough),
         cmocka_unit_test(seconds_are_estimated),
