@@ -30,8 +30,8 @@ IMP_API int imp_picture_read(imp_context *context, const char *path, imp_image *
 IMP_API int imp_picture_decode(imp_context *context, const void *bytes, size_t length, const char *name,
                                imp_image *image);
 
-/* The size that the same calls would give the picture, upright, found from the file's header: the pixels are not decoded,
-   and may be damaged all the same. On failure both are 0. */
+/* The size that the same calls would give the picture, upright, found from the file's header: the pixels are not
+   decoded, and may be damaged all the same. On failure both are 0. */
 IMP_API int imp_picture_size(imp_context *context, const char *path, int *width, int *height);
 IMP_API int imp_picture_decode_size(imp_context *context, const void *bytes, size_t length, const char *name,
                                     int *width, int *height);

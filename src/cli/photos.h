@@ -27,7 +27,8 @@ int imp_cli_name_outputs(imp_context *context, imp_cli_photo *photos, int count,
 /* Whether a picture that ends so takes 16 bits a sample. */
 bool imp_cli_takes_16_bits(const char *path);
 
-/* Finds each photo's size in its file's header. Says which has none; returns the exit code of the first of those, or 0. */
+/* Finds each photo's size in its file's header. Says which has none; returns the exit code of the first of those, or
+   0. */
 int imp_cli_find_sizes(imp_context *context, imp_cli_photo *photos, int count, const imp_painting_options *options);
 
 /* The first photo from index on that is not taken and, where size is not NULL, is of the size of that one; count: none

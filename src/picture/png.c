@@ -181,7 +181,7 @@ static int decode(imp_context *context, const imp_codec *codec, const imp_source
     return status;
 }
 
-/* Whether EXIF data seem to come behind the pixels, where libpng finds and checks them only once it has decoded these. */
+/* Whether EXIF data seem to come behind the pixels, where libpng finds and checks them once it has decoded these. */
 static int has_exif_at_end(const imp_source *source) {
     size_t at = SIGNATURE_BYTES, behind = 0;
     while (source->length - at >= CHUNK_BYTES) {

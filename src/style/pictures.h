@@ -48,8 +48,8 @@ int imp_pictures_content(const imp_pictures *pictures, float **content);
 /* Brings all to the canvas of the next scale. */
 int imp_pictures_enlarge(imp_pictures *pictures, const imp_canvas *canvas);
 
-/* A step of a picture's optimiser, by its loss and gradient. judge: 1 to see whether it pays to go on. IMP_ERR_NUMERIC, without words: it has failed, and is back
-   at its last good point. */
+/* A step of a picture's optimiser, by its loss and gradient. judge: 1 to see whether it pays to go on. IMP_ERR_NUMERIC,
+   without words: it has failed, and is back at its last good point. */
 int imp_pictures_step(imp_pictures *pictures, int index, int judge);
 
 /* The picture as it stands, at the final size. iterations: done at this scale. */

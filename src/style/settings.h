@@ -20,9 +20,9 @@ typedef struct imp_loss_layer {
 typedef struct imp_scale {
     imp_canvas canvas;
     int iterations;
-    /* Of style/budget.h: pairs of L-BFGS, the preset's until then; bytes for the criterion, and while a style is added to it, that style's planes
-       included, 0 without a limit; windows in which the network is run; floating-point operations of an evaluation, and
-       of the passes over photos and styles before the first. */
+    /* Of style/budget.h: pairs of L-BFGS, the preset's until then; bytes for the criterion, and while a style is added
+       to it, that style's planes included, 0 without a limit; windows in which the network is run; floating-point
+       operations of an evaluation, and of the passes over photos and styles before the first. */
     int history;
     uint64_t memory, style_memory;
     int windows;
