@@ -6,10 +6,13 @@
 #include "graph/packed.h"
 #include "models/thin.h"
 #include "style/directions.h"
+#include "style/student_start.h"
 #include "style/style_bank.h"
 #include "style/trainee.h"
 
 #define SAMPLE_CROPS 96 /* whose features tell the directions: a million pixels and more at the first layers */
+
+#define MAX_TEACHER_LAYERS 64 /* VGG19 has 37, readouts included */
 
 enum { LOSS_TOTAL, LOSS_FEATURES, LOSS_GRAM, LOSS_COUNT };
 static const char *const loss_names[LOSS_COUNT] = {"total", "features", "gram"};
@@ -35,12 +38,12 @@ typedef struct student_learner {
 
 /* ---- The teacher ------------------------------------------------------------------------------------------------- */
 
-static imp_plan_options plan_options(const student_learner *learner, const imp_tap *taps) {
+static imp_plan_options plan_options(const student_learner *learner, const imp_tap *taps, int count) {
     return (imp_plan_options){.batch = learner->recipe->batch,
                               .height = learner->recipe->data.crop,
                               .width = learner->recipe->data.crop,
                               .taps = taps,
-                              .tap_count = IMP_THIN_READOUTS,
+                              .tap_count = count,
                               .average_scale = 1,
                               .first_padding = IMP_PADDING_REPLICATE,
                               .element = learner->trainee.element};
@@ -82,7 +85,12 @@ static int make_teacher(student_learner *learner, const imp_training_source *sou
     return status;
 }
 
-/* ---- Directions -------------------------------------------------------------------------------------------------- */
+/* ---- What a sample of crops tells of the teacher ----------------------------------------------------------------- */
+
+/* Second moments of each layer of the teacher, [channels, channels]; NULL for those that nobody asks for. */
+typedef struct moments {
+    double **of; /* [layers] */
+} moments;
 
 static int take_sample(student_learner *learner, const imp_training_source *source, int first) {
     size_t side = (size_t)learner->recipe->data.crop, floats = 3 * side * side;
@@ -93,37 +101,61 @@ static int take_sample(student_learner *learner, const imp_training_source *sour
     return IMP_OK;
 }
 
-/* Adds up the second moments of the teacher's maps, [channels, channels] for each readout. */
-static int add_moments(student_learner *learner, const imp_training_source *source, double **moments) {
-    imp_tap taps[IMP_THIN_READOUTS];
-    imp_plan *plan;
-    for (int i = 0; i < IMP_THIN_READOUTS; i++)
-        taps[i] = (imp_tap){imp_network_find_tap(&learner->teacher, imp_thin_readouts[i].layer), IMP_TAP_STATISTICS};
-    imp_plan_options options = plan_options(learner, taps);
-    int status = imp_plan_create(learner->context, &learner->teacher, &options, &plan);
-    for (int first = 0; first < SAMPLE_CROPS && !status; first += learner->recipe->batch) {
+/* The maps that a convolution may read or a readout look at. */
+static int is_seen(const imp_network *network, int layer) {
+    return network->layers[layer].kind == IMP_OPERATION_RELU || network->layers[layer].kind == IMP_OPERATION_POOL;
+}
+
+static int allocate_moments(student_learner *learner, moments *all, imp_tap *taps, int *count) {
+    const imp_network *teacher = &learner->teacher;
+    all->of = imp_allocate_zero(learner->context, (size_t)teacher->layer_count, sizeof *all->of);
+    if (!all->of) return IMP_ERR_MEMORY;
+    *count = 0;
+    for (int i = 0; i < teacher->layer_count; i++) {
+        size_t channels = (size_t)teacher->layers[i].channels;
+        if (!is_seen(teacher, i)) continue;
+        taps[(*count)++] = (imp_tap){i, IMP_TAP_STATISTICS};
+        all->of[i] = imp_allocate_zero(learner->context, channels * channels, sizeof(double));
+        if (!all->of[i]) return IMP_ERR_MEMORY;
+    }
+    return IMP_OK;
+}
+
+static int measure_moments(student_learner *learner, const imp_training_source *source, moments *all) {
+    imp_tap taps[MAX_TEACHER_LAYERS];
+    int count = 0, batch = learner->recipe->batch;
+    imp_plan *plan = NULL;
+    int status = allocate_moments(learner, all, taps, &count);
+    imp_plan_options options = plan_options(learner, taps, count);
+    if (!status) status = imp_plan_create(learner->context, &learner->teacher, &options, &plan);
+    for (int first = 0; first < SAMPLE_CROPS && !status; first += batch) {
         status = take_sample(learner, source, first);
         if (!status) status = imp_plan_forward(plan, learner->crops);
-        for (int i = 0; i < IMP_THIN_READOUTS * learner->recipe->batch && !status; i++) {
-            int tap = i / learner->recipe->batch;
-            imp_statistics statistics = imp_plan_statistics(plan, tap, i % learner->recipe->batch);
+        for (int i = 0; i < count * batch && !status; i++) {
+            imp_statistics statistics = imp_plan_statistics(plan, i / batch, i % batch);
+            double *sum = all->of[taps[i / batch].layer];
             size_t values = (size_t)statistics.channels * (size_t)statistics.channels;
-            for (size_t k = 0; k < values; k++) moments[tap][k] += (double)statistics.second[k] / statistics.count;
+            for (size_t k = 0; k < values; k++) sum[k] += (double)statistics.second[k] / statistics.count;
         }
     }
     imp_plan_free(plan);
     return status;
 }
 
-/* A readout's weights: its scale times the leading directions. */
-static int set_readout(student_learner *learner, const imp_thin_readout *readout, const double *moments) {
+static void release_moments(student_learner *learner, moments *all) {
+    for (int i = 0; all->of && i < learner->teacher.layer_count; i++) imp_release(learner->context, all->of[i]);
+    imp_release(learner->context, all->of);
+}
+
+/* The teacher's readout behind a layer: its scale times the leading directions. */
+static int set_readout(student_learner *learner, const imp_thin_readout *readout, const moments *all) {
     char name[IMP_NAME_LENGTH];
     double share;
     snprintf(name, sizeof name, "%s.readout", readout->layer);
-    int layer = imp_network_find_tap(&learner->teacher, name);
-    const imp_parameter *weight = &learner->teacher.parameters[learner->teacher.layers[layer].weight];
-    int status =
-        imp_leading_directions(learner->context, moments, readout->channels, readout->directions, weight->data, &share);
+    const imp_layer *layer = &learner->teacher.layers[imp_network_find_tap(&learner->teacher, name)];
+    const imp_parameter *weight = &learner->teacher.parameters[layer->weight];
+    int status = imp_leading_directions(learner->context, all->of[layer->input], readout->channels, readout->directions,
+                                        weight->data, &share);
     if (status) return status;
     for (size_t i = 0; i < imp_parameter_count(weight); i++) weight->data[i] *= imp_thin_scale(readout);
     imp_log(learner->context, IMP_LOG_INFO, "%s: %d of %d directions hold %.2f %% of the Gram matrix", readout->layer,
@@ -131,18 +163,101 @@ static int set_readout(student_learner *learner, const imp_thin_readout *readout
     return IMP_OK;
 }
 
-static int find_directions(student_learner *learner, const imp_training_source *source) {
-    double *moments[IMP_THIN_READOUTS] = {0};
-    int status = IMP_OK;
-    for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) {
-        size_t channels = (size_t)imp_thin_readouts[i].channels;
-        moments[i] = imp_allocate_zero(learner->context, channels * channels, sizeof(double));
-        status = moments[i] ? IMP_OK : IMP_ERR_MEMORY;
+/* ---- The student's first weights: the teacher's, with most channels left out ------------------------------------- */
+
+/* How the student's input of a layer tells all channels of the teacher's: [channels, kept]. */
+typedef struct kept_channels {
+    int count, *kept; /* the teacher's channels that the student has */
+    float *others;
+} kept_channels;
+
+static void release_kept(student_learner *learner, kept_channels *channels) {
+    imp_release(learner->context, channels->kept);
+    imp_release(learner->context, channels->others);
+    *channels = (kept_channels){0};
+}
+
+/* For a map of the teacher whose channels `kept` are the student's. */
+static int tell_channels(student_learner *learner, const moments *all, int layer, kept_channels *channels) {
+    int n = learner->teacher.layers[layer].channels;
+    imp_release(learner->context, channels->others);
+    channels->others = imp_allocate_zero(learner->context, (size_t)n, (size_t)channels->count * sizeof(float));
+    if (!channels->others) return IMP_ERR_MEMORY;
+    return imp_tell_channels(learner->context, all->of[layer], n, channels->kept, channels->count, channels->others);
+}
+
+/* A convolution of the trunk after the teacher's of this layer; before: what it reads, NULL for pixels. The teacher's
+   channels that it keeps come into after. */
+static int start_convolution(student_learner *learner, const moments *all, const imp_layer *from, const imp_layer *to,
+                             const kept_channels *before, int relu, kept_channels *after) {
+    const imp_parameter *weight = &learner->teacher.parameters[from->weight];
+    const float *bias = learner->teacher.parameters[from->bias].data;
+    float *out = learner->trainee.parameters[to->weight].data, *out_bias = learner->trainee.parameters[to->bias].data;
+    int n = (int)weight->shape[1], kernel = from->kernel * from->kernel;
+    size_t row = (size_t)(n * kernel);
+    *after = (kept_channels){.count = to->channels};
+    after->kept = imp_allocate_zero(learner->context, (size_t)to->channels, sizeof(int));
+    if (!after->kept) return IMP_ERR_MEMORY;
+    int status = imp_choose_channels(learner->context, all->of[relu], from->channels, to->channels, after->kept);
+    if (status) return status;
+    for (int o = 0; o < to->channels; o++) {
+        out_bias[o] = bias[after->kept[o]];
+        if (!before) memcpy(out + (size_t)o * row, weight->data + (size_t)after->kept[o] * row, row * sizeof(float));
     }
-    if (!status) status = add_moments(learner, source, moments);
-    for (int i = 0; i < IMP_THIN_READOUTS && !status; i++)
-        status = set_readout(learner, &imp_thin_readouts[i], moments[i]);
-    for (int i = 0; i < IMP_THIN_READOUTS; i++) imp_release(learner->context, moments[i]);
+    if (before)
+        imp_keep_weights(weight->data, n, kernel, after->kept, to->channels, before->others, before->count, out);
+    return IMP_OK;
+}
+
+/* The student's readout behind a layer: what the teacher's makes of the channels that are told. */
+static void start_readout(student_learner *learner, const char *layer, const kept_channels *channels) {
+    char name[IMP_NAME_LENGTH];
+    snprintf(name, sizeof name, "%.20s.readout", layer);
+    const imp_layer *from = &learner->teacher.layers[imp_network_find_tap(&learner->teacher, name)];
+    const imp_network *student = &learner->trainee.model->network;
+    const imp_layer *to = &student->layers[imp_network_find_tap(student, layer)];
+    const imp_parameter *weight = &learner->teacher.parameters[from->weight];
+    imp_keep_weights(weight->data, (int)weight->shape[1], 1, NULL, to->channels, channels->others, channels->count,
+                     learner->trainee.parameters[to->weight].data);
+    memset(learner->trainee.parameters[to->bias].data, 0, (size_t)to->channels * sizeof(float));
+}
+
+static int has_readout(const char *layer) {
+    for (int i = 0; i < IMP_THIN_READOUTS; i++)
+        if (strcmp(imp_thin_readouts[i].layer, layer) == 0) return 1;
+    return 0;
+}
+
+/* Layer by layer: each convolution of the teacher reads the ReLU or pool before it. */
+static int start_trunk(student_learner *learner, const moments *all) {
+    const imp_network *teacher = &learner->teacher, *student = &learner->trainee.model->network;
+    kept_channels before = {0}, after = {0};
+    int status = IMP_OK;
+    for (int i = 1; i < teacher->layer_count && !status; i++) {
+        const imp_layer *from = &teacher->layers[i];
+        char name[IMP_NAME_LENGTH];
+        if (from->kind == IMP_OPERATION_POOL) status = tell_channels(learner, all, i, &before);
+        if (from->kind != IMP_OPERATION_CONVOLUTION || strncmp(from->name, "conv", 4) != 0 || strchr(from->name, '.'))
+            continue;
+        snprintf(name, sizeof name, "trunk%.20s", from->name + strlen("conv"));
+        const imp_layer *to = &student->layers[imp_network_find_tap(student, name)];
+        to = to->kind == IMP_OPERATION_RELU ? &student->layers[to->input] : to;
+        status = start_convolution(learner, all, from, to, from->input ? &before : NULL, i + 1, &after);
+        release_kept(learner, &before);
+        before = after;
+        if (!status) status = tell_channels(learner, all, i + 1, &before);
+        if (!status && has_readout(from->name)) start_readout(learner, from->name, &before);
+    }
+    release_kept(learner, &before);
+    return status;
+}
+
+static int begin(student_learner *learner, const imp_training_source *source) {
+    moments all = {0};
+    int status = measure_moments(learner, source, &all);
+    for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) status = set_readout(learner, &imp_thin_readouts[i], &all);
+    if (!status && !learner->recipe->network.start[0]) status = start_trunk(learner, &all);
+    release_moments(learner, &all);
     return status ? status : imp_network_refresh(learner->context, &learner->teacher);
 }
 
@@ -192,7 +307,7 @@ static int make_plans(student_learner *learner) {
         snprintf(name, sizeof name, "%s.readout", imp_thin_readouts[i].layer);
         taps[i] = (imp_tap){imp_network_find_tap(&learner->teacher, name), IMP_TAP_STATISTICS | IMP_TAP_MAP};
     }
-    imp_plan_options options = plan_options(learner, taps);
+    imp_plan_options options = plan_options(learner, taps, IMP_THIN_READOUTS);
     int status = imp_plan_create(learner->context, &learner->teacher, &options, &learner->example);
     for (int i = 0; i < IMP_THIN_READOUTS; i++)
         taps[i].layer = imp_network_find_tap(student, imp_thin_readouts[i].layer);
@@ -339,7 +454,7 @@ int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, c
         made->terms = imp_allocate_zero(context, batch, IMP_THIN_READOUTS * sizeof *made->terms);
     if (!status && !made->terms) status = IMP_ERR_MEMORY;
     if (!status) status = make_teacher(made, source);
-    if (!status) status = find_directions(made, source);
+    if (!status) status = begin(made, source);
     if (!status) status = make_lessons(made);
     if (!status) status = make_plans(made);
     if (status) {
