@@ -289,8 +289,9 @@ static void pass_piece(void *user, const imp_piece *piece) {
     imp_view in = imp_map_view(job->in, piece->picture), out = imp_map_view(job->out, piece->picture), mask = {0};
 
     if (job->mask) mask = imp_map_view(job->mask, piece->picture);
-    job->kernels->pass(&in, &out, job->accumulate, job->relu, job->mask ? &mask : NULL, piece->block_begin,
-                       piece->block_end, piece->row_begin, piece->row_end);
+    imp_blend blend = {
+        .x = &in, .out = &out, .accumulate = job->accumulate, .relu = job->relu, .mask = job->mask ? &mask : NULL};
+    job->kernels->blend(&blend, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
     if (!job->accumulate) imp_cpu_zero_halo(job->out, piece);
 }
 

@@ -57,8 +57,8 @@ static void sum_piece(void *user, const imp_piece *piece) {
 
     job->kernels->second_moments(&view, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end, second,
                                  job->padded);
-    job->kernels->sums(&view, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end,
-                       second + job->padded * job->padded);
+    job->kernels->channel_products(&view, NULL, NULL, NULL, piece->block_begin, piece->block_end, piece->row_begin,
+                                   piece->row_end, second + job->padded * job->padded, NULL);
 }
 
 /* Adds the chunks of the tile of 16 x 16 second moments at (row, column), and writes it and its mirror image. */

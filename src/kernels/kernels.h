@@ -192,9 +192,6 @@ typedef struct imp_kernels {
        for all pairs). */
     void (*second_moments)(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end,
                            float *second, size_t stride);
-    /* sum[c] of F_c over the rows, for the blocks; written. */
-    void (*sums)(const imp_view *map, int block_begin, int block_end, int row_begin, int row_end, float *sum);
-
     /* sum[c] = sum over the rows of x - x_shift[c], and, unless y is NULL, product[c] = sum of (x - x_shift[c]) *
        (y - y_shift[c]), for the blocks; written. A shift that is NULL is 0; past the last channel shifts are 0. y may be x.
        Mean and variance: x and y the same, both shifted by a mean (of sums, or one nearby). Without a shift the variance
@@ -238,11 +235,6 @@ typedef struct imp_kernels {
     /* out (=, or += with accumulate) weight * (a - b), then times (mask > 0) where mask is given. */
     void (*scaled_difference)(float weight, const imp_view *a, const imp_view *b, const imp_view *out, int accumulate,
                               const imp_view *mask, int block_begin, int block_end, int row_begin, int row_end);
-
-    /* out (=, or += with accumulate) in, through a ReLU (relu), then times (mask > 0) where mask is given. out and in
-       may be the same. */
-    void (*pass)(const imp_view *in, const imp_view *out, int accumulate, int relu, const imp_view *mask,
-                 int block_begin, int block_end, int row_begin, int row_end);
 
     /* Row-major C[m x n] = alpha * A[m x k] * B[k x n] + beta * C, rows [row_begin, row_end) of C, leading dimensions
        in floats; packed inside in scratch of gemm_scratch(n, k) floats that the calling thread owns. beta = 0 never

@@ -189,7 +189,40 @@ static void run_pool_backward(const imp_kernels *kernels, bench_work *work) {
 
 static void run_sums(const imp_kernels *kernels, bench_work *work) {
     const imp_view *in = &work->given_in;
-    kernels->sums(in, 0, imp_blocks(in->channels), 0, in->height, work->second);
+    kernels->channel_products(in, NULL, NULL, NULL, 0, imp_blocks(in->channels), 0, in->height, work->second, NULL);
+}
+
+/* Of a norm: its backward's sums, and its forward. */
+static void run_channel_products(const imp_kernels *kernels, bench_work *work) {
+    const imp_view *in = &work->given_in;
+    kernels->channel_products(in, &work->given_mask, NULL, work->second, 0, imp_blocks(in->channels), 0, in->height,
+                              work->partial, work->partial + imp_blocks(in->channels) * IMP_BLOCK);
+}
+
+static void run_blend(const imp_kernels *kernels, bench_work *work) {
+    imp_blend job = {
+        .x = &work->given_in, .out = &work->given_out, .x_factor = work->second, .addend = work->second, .relu = 1};
+    kernels->blend(&job, 0, imp_blocks(job.out->channels), 0, job.out->height);
+}
+
+static void run_sigmoid(const imp_kernels *kernels, bench_work *work) {
+    const imp_view *out = &work->given_out;
+    kernels->activate(IMP_ACTIVATION_SIGMOID, 0, &work->given_in, out, 0, imp_blocks(out->channels), 0, out->height);
+}
+
+static void run_resize_backward(const imp_kernels *kernels, bench_work *work) {
+    imp_view in = work->given_out;
+    in.height /= 2, in.width /= 2;
+    kernels->resize_backward(&work->given_mask, &in, 0, NULL, 0, imp_blocks(in.channels), 0, in.height);
+}
+
+/* ResNet's. */
+static const imp_windows stem_windows = {3, 3, 2, 1, 1};
+static void run_windows_backward(const imp_kernels *kernels, bench_work *work) {
+    imp_view gradient = work->given_mask;
+    gradient.height /= 2, gradient.width /= 2;
+    kernels->max_pool_backward(&stem_windows, &work->given_in, &gradient, &work->given_out, 0, NULL, 0,
+                               imp_blocks(gradient.channels), 0, work->given_out.height);
 }
 
 static void run_product(const imp_kernels *kernels, bench_work *work) {
@@ -362,6 +395,11 @@ static void bench_map(const imp_kernels *const *tables, int count, int channels,
     measure(tables, count, name, run_pool, &work, 0, 4 * values * 1.25);
     snprintf(name, sizeof name, "its gradient %d at %d", channels, size);
     measure(tables, count, name, run_pool_backward, &work, 0, 4 * values * 2.25);
+    measure(tables, count, "  channel products", run_channel_products, &work, 0, 4 * values * 2);
+    measure(tables, count, "  blend", run_blend, &work, 0, 4 * values * 2);
+    measure(tables, count, "  sigmoid", run_sigmoid, &work, 0, 4 * values * 2);
+    measure(tables, count, "  2x bilinear's gradient", run_resize_backward, &work, 0, 4 * values * 1.25);
+    measure(tables, count, "  max 3x3/2's gradient", run_windows_backward, &work, 0, 4 * values * 2.25);
     work_free(&work);
 }
 

@@ -1,4 +1,4 @@
-/* Pooling, its gradient, differences and passes against plain loops. */
+/* Pooling, its gradient and differences against plain loops. */
 #include "check.h"
 
 #include <math.h>
@@ -157,40 +157,8 @@ static void check_difference(const imp_kernels *kernels, const int *shape, int a
     map_free(&out);
 }
 
-static void check_pass(const imp_kernels *kernels, const int *shape, int accumulate, int relu, int masked) {
-    int blocks = imp_blocks(shape[0]), height = shape[1], first = random_below(height), block = random_below(blocks);
-    test_map in = map_make(shape[0], height, shape[2], 1), mask = map_copy(&in);
-    test_map before = map_make(shape[0], height, shape[2], 2);
-    map_random(&in);
-    *map_at(&in, 0, height - 1, 0) = NAN; /* passes through the ReLU */
-    map_levels(&mask);
-    if (accumulate) map_random(&before);
-    test_map out = map_copy(&before);
-    kernels->pass(map_give(&in, kernels), map_give(&out, kernels), accumulate, relu,
-                  masked ? map_give(&mask, kernels) : NULL, block, blocks, first, height);
-    map_take(&out, kernels);
-    for (int c = block * IMP_BLOCK; c < blocks * IMP_BLOCK; c++)
-        for (int y = first; y < height; y++)
-            for (int x = 0; x < shape[2]; x++) {
-                double exact = (double)*map_at(&in, c, y, x);
-                if (relu && exact < 0) exact = 0;
-                if (accumulate) exact += (double)*map_at(&before, c, y, x);
-                if (masked && !(*map_at(&mask, c, y, x) > 0)) exact = 0;
-                expect(near((double)*map_at(&out, c, y, x), exact, MAP_TOLERANCE + store_tolerance(kernels, exact)),
-                       "%s pass, channel %d (%d, %d)", kernels->name, c, y, x);
-            }
-    if (!accumulate) expect(guarded(&out, block, blocks, first, height), "%s pass: more than its part", kernels->name);
-    map_free(&in);
-    map_free(&mask);
-    map_free(&before);
-    map_free(&out);
-}
-
 void check_differences(const imp_kernels *kernels) {
-    for (int n = 0; n < SHAPES; n++) {
+    for (int n = 0; n < SHAPES; n++)
         for (int options = 0; options < 4; options++) check_difference(kernels, shapes[n], options & 1, options >> 1);
-        for (int options = 0; options < 8; options++)
-            check_pass(kernels, shapes[n], options & 1, options >> 1 & 1, options >> 2);
-    }
-    printf("%s: differences and masks\n", kernels->name);
+    printf("%s: differences\n", kernels->name);
 }

@@ -53,7 +53,7 @@ static void check_sums(const imp_kernels *kernels, test_map *a, test_map *b, int
     float *whole = take((size_t)channels * sizeof(float)), *cut = take((size_t)channels * sizeof(float));
     double squares = 0, terms = (double)(last - first) * a->view.width;
     const imp_view *given = map_give(a, kernels);
-    kernels->sums(given, 0, blocks, first, last, whole);
+    kernels->channel_products(given, NULL, NULL, NULL, 0, blocks, first, last, whole, NULL);
     for (int c = 0; c < channels; c++) {
         double exact = 0;
         for (int y = first; y < last; y++)
@@ -64,7 +64,8 @@ static void check_sums(const imp_kernels *kernels, test_map *a, test_map *b, int
             }
         expect(near((double)whole[c], exact, sum_tolerance(terms, exact)), "%s sums %d", kernels->name, c);
     }
-    for (int block = 0; block < blocks; block++) kernels->sums(given, block, block + 1, first, last, cut);
+    for (int block = 0; block < blocks; block++)
+        kernels->channel_products(given, NULL, NULL, NULL, block, block + 1, first, last, cut, NULL);
     expect(!memcmp(whole, cut, (size_t)channels * sizeof(float)), "%s sums: depends on the cut", kernels->name);
     double got = kernels->squared_difference(given, map_give(b, kernels), 0, blocks, first, last);
     expect(near(got, squares, sum_tolerance(terms, squares)), "%s squared_difference: %g not %g", kernels->name, got,
@@ -81,7 +82,7 @@ static void check_large_sums(const imp_kernels *kernels) {
     map_random(&map);
     make_positive(&map);
     kernels->second_moments(map_give(&map, kernels), 0, 1, 0, 512, second, IMP_BLOCK);
-    kernels->sums(map_give(&map, kernels), 0, 1, 0, 512, sum);
+    kernels->channel_products(map_give(&map, kernels), NULL, NULL, NULL, 0, 1, 0, 512, sum, NULL);
     for (int i = 0; i < IMP_BLOCK; i++) {
         double exact = moment(&map, i, 3, 0, 512), total = 0;
         for (int y = 0; y < 512; y++)
@@ -99,7 +100,7 @@ static void check_nan(const imp_kernels *kernels) {
     map_random(&a);
     map_random(&b);
     *map_at(&a, 5, 2, 11) = NAN;
-    kernels->sums(map_give(&a, kernels), 0, 1, 0, 4, sum);
+    kernels->channel_products(map_give(&a, kernels), NULL, NULL, NULL, 0, 1, 0, 4, sum, NULL);
     kernels->second_moments(map_give(&a, kernels), 0, 1, 0, 4, second, IMP_BLOCK);
     for (int i = 0; i < IMP_BLOCK; i++) {
         expect((isnan(sum[i]) != 0) == (i == 5), "%s sums: NaN lost or spread", kernels->name);
