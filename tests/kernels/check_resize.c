@@ -219,5 +219,6 @@ void check_resizing(const imp_kernels *const *tables, int count) {
             check_test(tables, count, test_make(BILINEAR, channels[n % CHANNELS], size, targets[i]));
         check_windows(tables, count, channels[n % CHANNELS], size);
     }
+    check_windows(tables, count, 3, (const int[2]){2, 259}); /* more than a run */
     printf("resizing and windows, %d shapes\n", CHANNELS * SIZES);
 }
