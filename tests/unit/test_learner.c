@@ -1,0 +1,425 @@
+/* Learners: a styler and a student of real networks, small ones: gradients, threads, files, failures. And what a student
+ * begins with. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/random.h"
+#include "failing_allocator.h"
+#include "graph/packed.h"
+#include "models/vgg.h"
+#include "style/directions.h"
+#include "style/learner.h"
+#include "style/student_start.h"
+#include "style/styler.h"
+
+#define STYLER(more)                                                                                                   \
+    "{\"task\": \"style\", \"network\": {\"architecture\": \"fine\", \"options\": {\"channels\": 16, \"blocks\": 1}}," \
+    " \"loss_network\": {\"model\": \"tiny\"}, \"losses\": {\"content\": {\"conv2_2\": 1}, \"content_weight\": 2,"     \
+    " \"style\": {\"conv1_1\": 1, \"conv2_1\": 0.5}, \"variation_weight\": 1" more "}, \"styles\": ["                  \
+    "{\"name\": \"one\", \"picture\": \"a\", \"side\": 16}, {\"name\": \"two\", \"picture\": \"b\", \"side\": 20}],"   \
+    " \"data\": {\"sources\": [{}], \"crop\": 16}, \"batch\": 3, \"seed\": 5, \"stages\": [{\"steps\": 1}]}"
+
+#define STUDENT                                                                                                        \
+    "{\"task\": \"features\", \"network\": {\"architecture\": \"thin\", \"options\": {\"channels\": 8}},"              \
+    " \"loss_network\": {\"model\": \"vgg19\"}, \"losses\": {\"features\": {\"conv2_1\": 1, \"conv4_2\": 0.5},"        \
+    " \"style\": {\"conv3_1\": 1}, \"style_weight\": 0.1},"                                                            \
+    " \"data\": {\"sources\": [{}], \"crop\": 32}, \"batch\": 4, \"seed\": 5, \"stages\": [{\"steps\": 1}]}"
+
+/* ---- Where pictures and models come from ------------------------------------------------------------------------- */
+
+/* A picture of soft blobs, so that layers see more than noise. */
+static float pixel_of(uint64_t number, int c, int y, int x) {
+    double a = (double)(number % 7 + 1), b = (double)(number % 5 + 2);
+    return (float)(127.5 + 60 * sin(0.3 * a * x + c) + 60 * cos(0.2 * b * y - c * (double)(number % 3)));
+}
+
+static int crop(void *user, const char *set, uint64_t number, int side, float *planes) {
+    (void)user;
+    (void)set;
+    for (int c = 0; c < 3; c++)
+        for (int y = 0; y < side; y++)
+            for (int x = 0; x < side; x++) planes[(c * side + y) * side + x] = pixel_of(number, c, y, x);
+    return IMP_OK;
+}
+
+static int picture(void *user, imp_context *context, const char *name, imp_image *image) {
+    int status = imp_image_create(context, 24, 20, 3, IMP_DEPTH_8, image);
+    (void)user;
+    for (int y = 0; y < 20 && !status; y++)
+        for (int x = 0; x < 24; x++)
+            for (int c = 0; c < 3; c++)
+                ((uint8_t *)image->pixels)[(size_t)y * image->stride + (size_t)(3 * x + c)] =
+                    (uint8_t)pixel_of((uint64_t)name[0], c, 3 * y, x);
+    return status;
+}
+
+static int build_tiny(imp_context *context, const int *options, imp_network *network) {
+    static const imp_vgg tiny = {"tiny", 2, {1, 2}, {8, 20}};
+    (void)options;
+    return imp_vgg_build(context, &tiny, network);
+}
+
+/* Of random weights: "tiny", or a known network. */
+static int model(void *user, imp_context *context, const char *name, imp_model **made) {
+    static const imp_architecture tiny = {.name = "tiny", .build = build_tiny};
+    const imp_architecture *known = imp_architecture_find(imp_architectures, name);
+    (void)user;
+    int status = imp_model_make(context, known ? known : &tiny, NULL, made);
+    if (!status) status = imp_model_set_preprocessing(context, *made, "torchvision");
+    if (!status) status = imp_model_set_words(context, *made, "random", "none");
+    if (!status) status = imp_model_initialize(context, *made, 3);
+    if (status) {
+        imp_model_free(*made);
+        *made = NULL;
+    }
+    return status;
+}
+
+static const imp_training_source source = {.size = sizeof source, .crop = crop, .picture = picture, .model = model};
+
+/* ---- A learner with what it needs -------------------------------------------------------------------------------- */
+
+#define MOST_PARAMETERS 64
+
+typedef struct bench {
+    imp_context *context;
+    imp_recipe *recipe;
+    imp_learner learner;
+    float *crops;
+    const float *planes[4];
+    float *gradients[MOST_PARAMETERS];
+    double losses[IMP_TRAINING_MAX_LOSSES];
+} bench;
+
+static size_t length_of(const bench *on, int i) {
+    size_t length = 1;
+    for (int k = 0; k < on->learner.parameters[i].dimensions; k++) length *= (size_t)on->learner.parameters[i].shape[k];
+    return length;
+}
+
+static void begin(bench *on, const char *recipe, int threads) {
+    imp_context_options options;
+    imp_context_options_default(&options);
+    options.threads = threads;
+    *on = (bench){0};
+    assert_int_equal(imp_context_create(&options, &on->context), IMP_OK);
+    if (imp_recipe_read(on->context, recipe, strlen(recipe), "r.json", &on->recipe) ||
+        imp_learner_create(on->context, on->recipe, &source, &on->learner))
+        fail_msg("%s", imp_error(on->context));
+    int side = on->recipe->data.crop;
+    size_t floats = 3 * (size_t)side * (size_t)side;
+    on->crops = calloc((size_t)on->recipe->batch * floats, sizeof(float));
+    for (int i = 0; i < on->recipe->batch; i++) {
+        crop(NULL, "train", (uint64_t)i, side, on->crops + (size_t)i * floats);
+        on->planes[i] = on->crops + (size_t)i * floats;
+    }
+    assert_true(on->learner.parameter_count <= MOST_PARAMETERS);
+    for (int i = 0; i < on->learner.parameter_count; i++)
+        if (!on->learner.parameters[i].state) on->gradients[i] = calloc(length_of(on, i), sizeof(float));
+}
+
+static void end(bench *on) {
+    for (int i = 0; i < on->learner.parameter_count; i++) free(on->gradients[i]);
+    free(on->crops);
+    on->learner.release(on->learner.user);
+    imp_recipe_free(on->recipe);
+    imp_context_free(on->context);
+}
+
+static void evaluate(bench *on, float *const *gradients) {
+    if (on->learner.evaluate(on->learner.user, 7, on->planes, on->losses, gradients))
+        fail_msg("%s", imp_error(on->context));
+}
+
+/* The loss's slope along all parameters at once, in the gradient's own direction, where it is the gradient's length. Losses
+   in float are known to 1e-6; ReLUs and maxima bend the way. */
+#define SLOPE_TOLERANCE 3e-2
+
+static void check_slope(bench *on, double step) {
+    static float *const none[MOST_PARAMETERS];
+    double square = 0, losses[2];
+    evaluate(on, on->gradients);
+    for (int i = 0; i < on->learner.parameter_count; i++)
+        for (size_t k = 0; on->gradients[i] && k < length_of(on, i); k++)
+            square += (double)on->gradients[i][k] * (double)on->gradients[i][k];
+    assert_true(square > 0 && isfinite(square));
+    for (int side = 0; side < 2; side++) {
+        double by = (side ? 2 : -1) * step / sqrt(square); /* back, and forward past the middle */
+        for (int i = 0; i < on->learner.parameter_count; i++)
+            for (size_t k = 0; on->gradients[i] && k < length_of(on, i); k++)
+                on->learner.parameters[i].data[k] += (float)(by * (double)on->gradients[i][k]);
+        assert_int_equal(on->learner.refresh(on->learner.user), IMP_OK);
+        evaluate(on, none);
+        losses[side] = on->losses[0];
+    }
+    double slope = (losses[1] - losses[0]) / (2 * step);
+    if (!(fabs(slope / sqrt(square) - 1) <= SLOPE_TOLERANCE))
+        fail_msg("the loss goes up by %g, the gradient's length is %g", slope, sqrt(square));
+}
+
+static void a_stylers_gradient_is_its_losses_slope(void **state) {
+    bench on;
+    (void)state;
+    begin(&on, STYLER(""), 2);
+    check_slope(&on, 1e-3);
+    end(&on);
+    begin(&on, STYLER(", \"per_style\": true, \"style_loss\": \"gram-mean-deviation\""), 2);
+    check_slope(&on, 1e-3);
+    end(&on);
+}
+
+static void a_students_gradient_is_its_losses_slope(void **state) {
+    bench on;
+    (void)state;
+    begin(&on, STUDENT, 2);
+    check_slope(&on, 1e-3);
+    end(&on);
+}
+
+/* The same bits for any number of threads, from the first weights on. */
+static void threads_change_nothing(void **state) {
+    bench one, three;
+    (void)state;
+    begin(&one, STYLER(", \"per_style\": true"), 1);
+    begin(&three, STYLER(", \"per_style\": true"), 3);
+    evaluate(&one, one.gradients);
+    evaluate(&three, three.gradients);
+    assert_memory_equal(one.losses, three.losses, (size_t)one.learner.loss_count * sizeof(double));
+    for (int i = 0; i < one.learner.parameter_count; i++)
+        assert_memory_equal(one.gradients[i], three.gradients[i], length_of(&one, i) * sizeof(float));
+    end(&one);
+    end(&three);
+}
+
+/* An untouched photo's style loss is 1 in every style when losses are divided by their sizes. The network's first pictures are
+   nearly the photo. */
+static void styles_weigh_alike(void **state) {
+    static float *const none[MOST_PARAMETERS];
+    bench on;
+    (void)state;
+    begin(&on, STYLER(", \"per_style\": true"), 2);
+    evaluate(&on, none);
+    /* Of layers of weights 1 and 0.5. The crops are the sample's; the styles' draw and the network's tenth of noise, and a tanh
+       that pales, are all that is between. */
+    if (!(on.losses[2] > 0.75 && on.losses[2] < 3)) fail_msg("the style loss begins at %g", on.losses[2]);
+    end(&on);
+}
+
+/* A few steps of plain descent make the loss smaller, for both tasks. */
+static void descend(const char *recipe, double rate) {
+    bench on;
+    double first = 0;
+    begin(&on, recipe, 2);
+    for (int step = 0; step < 8; step++) {
+        double square = 0;
+        evaluate(&on, on.gradients);
+        if (step == 0) first = on.losses[0];
+        for (int i = 0; i < on.learner.parameter_count; i++)
+            for (size_t k = 0; on.gradients[i] && k < length_of(&on, i); k++)
+                square += (double)on.gradients[i][k] * (double)on.gradients[i][k];
+        for (int i = 0; i < on.learner.parameter_count; i++)
+            for (size_t k = 0; on.gradients[i] && k < length_of(&on, i); k++)
+                on.learner.parameters[i].data[k] -= (float)(rate / sqrt(square) * (double)on.gradients[i][k]);
+        assert_int_equal(on.learner.refresh(on.learner.user), IMP_OK);
+    }
+    if (!(on.losses[0] < first)) fail_msg("the loss goes from %g to %g", first, on.losses[0]);
+    end(&on);
+}
+
+static void both_learn(void **state) {
+    (void)state;
+    descend(STYLER(""), 1e-2);
+    descend(STUDENT, 1e-2);
+}
+
+/* What is written is what paints. */
+static void a_file_paints_the_same(void **state) {
+    enum { WIDTH = 21, HEIGHT = 18, FLOATS = 3 * WIDTH * HEIGHT }; /* no multiples of 4 */
+    static float planes[FLOATS], painted[FLOATS], again[FLOATS];
+    const float shares[] = {0, 1};
+    char path[64];
+    imp_model *opened;
+    imp_styler *styler;
+    bench on;
+    (void)state;
+    begin(&on, STYLER(""), 2);
+    for (int i = 0; i < FLOATS; i++) planes[i] = pixel_of(4, i / (WIDTH * HEIGHT), i / WIDTH % HEIGHT, i % WIDTH);
+    assert_int_equal(on.learner.paint(on.learner.user, 1, planes, WIDTH, HEIGHT, painted), IMP_OK);
+    snprintf(path, sizeof path, "learner_%ld.safetensors", (long)getpid());
+    assert_int_equal(on.learner.write(on.learner.user, path, IMP_STORAGE_F32), IMP_OK);
+    assert_int_equal(imp_model_open(on.context, path, &opened), IMP_OK);
+    remove(path);
+    assert_string_equal(imp_model_style_name(opened, 0), "one");
+    assert_string_equal(imp_model_style_name(opened, 1), "two");
+    assert_null(imp_model_style_name(opened, 2));
+    assert_int_equal(imp_styler_make(on.context, opened, WIDTH, HEIGHT, 1, IMP_ELEMENT_F32, &styler), IMP_OK);
+    assert_int_equal(imp_styler_paint(styler, planes, shares, again), IMP_OK);
+    assert_memory_equal(painted, again, sizeof again);
+    imp_styler_free(styler);
+    imp_model_free(opened);
+    end(&on);
+}
+
+static int make_and_evaluate(imp_context *context, void *user) {
+    const char *text = user;
+    float *gradients[MOST_PARAMETERS] = {0};
+    double losses[IMP_TRAINING_MAX_LOSSES];
+    imp_learner learner = {0};
+    imp_recipe *recipe = NULL;
+    int status = imp_recipe_read(context, text, strlen(text), "r.json", &recipe);
+    if (!status) status = imp_learner_create(context, recipe, &source, &learner);
+    if (!status) {
+        float *crops = calloc(3 * 3 * 16 * 16, sizeof(float));
+        const float *planes[] = {crops, crops, crops};
+        gradients[0] = calloc(4096, sizeof(float));
+        status = learner.evaluate(learner.user, 0, planes, losses, gradients);
+        if (!status) status = learner.refresh(learner.user);
+        free(gradients[0]);
+        free(crops);
+        learner.release(learner.user);
+    }
+    imp_recipe_free(recipe);
+    return status;
+}
+
+static void every_allocation_may_fail(void **state) {
+    (void)state;
+    assert_int_equal(imp_test_every_allocation(make_and_evaluate, STYLER(", \"per_style\": true")), 0);
+}
+
+static void refuse(const char *recipe, const char *words) {
+    imp_context *context;
+    imp_recipe *read;
+    imp_learner learner;
+    assert_int_equal(imp_context_create(NULL, &context), IMP_OK);
+    assert_int_equal(imp_recipe_read(context, recipe, strlen(recipe), "r.json", &read), IMP_OK);
+    assert_int_not_equal(imp_learner_create(context, read, &source, &learner), IMP_OK);
+    if (!strstr(imp_error(context), words)) fail_msg("\"%s\" lacks \"%s\"", imp_error(context), words);
+    imp_recipe_free(read);
+    imp_context_free(context);
+}
+
+static void wrong_recipes_are_refused(void **state) {
+#define WITH(network, losses)                                                                                          \
+    "{\"task\": \"style\", \"network\": " network ", \"loss_network\": {\"model\": \"tiny\"}, \"losses\": " losses     \
+    ", \"styles\": [{\"name\": \"one\", \"picture\": \"a\"}], \"data\": {\"sources\": [{}], \"crop\": 16},"            \
+    " \"stages\": [{\"steps\": 1}]}"
+#define LOSSES "{\"content\": {\"conv2_2\": 1}, \"style\": {\"conv1_1\": 1}}"
+    (void)state;
+    refuse(WITH("{\"architecture\": \"fin\"}", LOSSES), "did you mean \"fine\"");
+    refuse(WITH("{\"architecture\": \"vgg19\"}", LOSSES), "paints nothing");
+    refuse(WITH("{\"architecture\": \"fine\", \"options\": {\"chanels\": 16}}", LOSSES), "did you mean \"channels\"");
+    refuse(WITH("{\"architecture\": \"fine\", \"options\": {\"channels\": 5000}}", LOSSES), "from 16 to 512");
+    refuse(WITH("{\"architecture\": \"fine\", \"options\": {\"channels\": 16.5}}", LOSSES), "no whole number");
+    refuse(WITH("{\"architecture\": \"fine\"}", "{\"content\": {\"conv2_2\": 1}, \"style\": {\"conv1_3\": 1}}"),
+           "no layer \"conv1_3\"");
+    refuse(
+        "{\"task\": \"features\", \"network\": {\"architecture\": \"thin\"}, \"loss_network\": {\"model\": \"tiny\"},"
+        " \"losses\": {\"features\": {\"conv2_1\": 1}}, \"data\": {\"sources\": [{}], \"crop\": 32},"
+        " \"stages\": [{\"steps\": 1}]}",
+        "learns from vgg19");
+}
+
+/* ---- Directions and channels ------------------------------------------------------------------------------------- */
+
+enum { SIZE = 12, RANK = 4 };
+
+/* A A^T of random A [SIZE, RANK]: all is in RANK directions, and RANK channels tell all others. */
+static void make_moments(double *moments) {
+    double factor[SIZE * RANK];
+    imp_random random;
+    imp_random_seed(&random, 11);
+    for (int i = 0; i < SIZE * RANK; i++) factor[i] = imp_random_normal(&random);
+    for (int i = 0; i < SIZE; i++)
+        for (int j = 0; j < SIZE; j++) {
+            moments[i * SIZE + j] = 0;
+            for (int k = 0; k < RANK; k++) moments[i * SIZE + j] += factor[i * RANK + k] * factor[j * RANK + k];
+        }
+}
+
+static void directions_hold_what_there_is(void **state) {
+    double moments[SIZE * SIZE], share;
+    float directions[RANK * SIZE];
+    imp_context *context;
+    (void)state;
+    make_moments(moments);
+    assert_int_equal(imp_context_create(NULL, &context), IMP_OK);
+    assert_int_equal(imp_leading_directions(context, moments, SIZE, RANK, directions, &share), IMP_OK);
+    assert_true(fabs(share - 1) < 1e-9); /* all, but for the rounding of doubles */
+    for (int i = 0; i < RANK; i++)
+        for (int k = 0; k < RANK; k++) {
+            double dot = 0;
+            for (int j = 0; j < SIZE; j++) dot += (double)directions[i * SIZE + j] * (double)directions[k * SIZE + j];
+            assert_true(fabs(dot - (i == k)) < 1e-6); /* directions are floats */
+        }
+    assert_int_equal(imp_leading_directions(context, moments, SIZE, RANK - 1, directions, &share), IMP_OK);
+    assert_true(share > 0.5 && share < 1 - 1e-6);
+    imp_context_free(context);
+}
+
+static void few_channels_tell_the_others(void **state) {
+    double moments[SIZE * SIZE];
+    float others[SIZE * RANK];
+    int kept[RANK];
+    imp_context *context;
+    (void)state;
+    make_moments(moments);
+    assert_int_equal(imp_context_create(NULL, &context), IMP_OK);
+    assert_int_equal(imp_choose_channels(context, moments, SIZE, RANK, kept), IMP_OK);
+    assert_int_equal(imp_tell_channels(context, moments, SIZE, kept, RANK, others), IMP_OK);
+    for (int c = 0; c < SIZE; c++) {
+        double left = moments[c * SIZE + c]; /* |c - sum others kept|^2 */
+        for (int i = 0; i < RANK; i++) {
+            double factor = (double)others[c * RANK + i];
+            left -= 2 * factor * moments[c * SIZE + kept[i]];
+            for (int k = 0; k < RANK; k++)
+                left += factor * (double)others[c * RANK + k] * moments[kept[i] * SIZE + kept[k]];
+        }
+        assert_true(fabs(left) < 1e-4 * (1 + moments[c * SIZE + c])); /* the ridge, and floats */
+    }
+    imp_context_free(context);
+}
+
+/* A convolution of kept channels is that of all channels when the others are what they are told to be. */
+static void kept_weights_give_the_same(void **state) {
+    enum { IN = 3, KEPT = 2, OUT = 4, KERNEL = 2 };
+    const float weights[OUT * IN * KERNEL] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6};
+    const float others[IN * KEPT] = {1, 0, 0, 1, 0.5f, -2}; /* the third is half the first less twice the second */
+    const int outs[] = {3, 1};
+    float kept[2 * KEPT * KERNEL];
+    (void)state;
+    imp_keep_weights(weights, IN, KERNEL, outs, 2, others, KEPT, kept);
+    for (int o = 0; o < 2; o++)
+        for (int k = 0; k < KERNEL; k++) {
+            const float *row = weights + outs[o] * IN * KERNEL + k;
+            assert_true(kept[(o * KEPT + 0) * KERNEL + k] == row[0] + 0.5f * row[2 * KERNEL]);
+            assert_true(kept[(o * KEPT + 1) * KERNEL + k] == row[KERNEL] - 2 * row[2 * KERNEL]);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stylers_gradient_is_its_losses_slope),
+        cmocka_unit_test(a_students_gradient_is_its_losses_slope),
+        cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(styles_weigh_alike),
+        cmocka_unit_test(both_learn),
+        cmocka_unit_test(a_file_paints_the_same),
+        cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(wrong_recipes_are_refused),
+        cmocka_unit_test(directions_hold_what_there_is),
+        cmocka_unit_test(few_channels_tell_the_others),
+        cmocka_unit_test(kept_weights_give_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
