@@ -79,7 +79,4 @@ void imp_cli_write_plot(const imp_cli_rows *rows, FILE *stream);
 /* The colour of a row's point and of its name, one for each label. */
 const char *imp_cli_row_color(const imp_cli_row *row);
 
-/* Text inside HTML and SVG: escaped, and what is no text replaced. */
-void imp_cli_write_html(FILE *stream, const char *text);
-
 #endif

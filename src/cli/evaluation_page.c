@@ -5,41 +5,10 @@
 #include <string.h>
 
 #include "cli/evaluation.h"
-#include "cli/report.h"
+#include "cli/html.h"
 #include "impasto_picture.h"
 
 enum { THUMBNAIL_SIDE = 240 }; /* pixels of the longer one */
-
-void imp_cli_write_html(FILE *stream, const char *text) {
-    for (const unsigned char *at = (const unsigned char *)text; *at;) {
-        int length = imp_cli_utf8_length(at);
-        if (length == 0 || *at < ' ' || *at == 127) {
-            fputs("&#xfffd;", stream);
-            length = 1;
-        } else if (strchr("<>&\"'", *at)) {
-            fprintf(stream, "&#%d;", *at);
-        } else {
-            fwrite(at, 1, (size_t)length, stream);
-        }
-        at += length;
-    }
-}
-
-/* ---- Pictures ---------------------------------------------------------------------------------------------------- */
-
-/* RFC 4648. */
-static void write_base64(FILE *stream, const unsigned char *bytes, size_t length) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < length; i += 3) {
-        unsigned group = (unsigned)bytes[i] << 16;
-        if (i + 1 < length) group |= (unsigned)bytes[i + 1] << 8;
-        if (i + 2 < length) group |= bytes[i + 2];
-        putc(digits[group >> 18], stream);
-        putc(digits[group >> 12 & 63], stream);
-        putc(i + 1 < length ? digits[group >> 6 & 63] : '=', stream);
-        putc(i + 2 < length ? digits[group & 63] : '=', stream);
-    }
-}
 
 /* The picture made small, as the bytes of a JPEG, which the caller frees. */
 static int make_thumbnail(imp_context *context, const char *path, char **bytes, size_t *length) {
@@ -68,8 +37,10 @@ static void write_figure(const imp_cli_page *page, const char *path, const char 
     size_t length = 0;
     fputs("<figure>", stream);
     if (make_thumbnail(page->context, path, &bytes, &length) == IMP_OK) {
+        FILE *from = fmemopen(bytes, length, "rb");
         fputs("<img src=\"data:image/jpeg;base64,", stream);
-        write_base64(stream, (const unsigned char *)bytes, length);
+        if (from) imp_cli_write_base64(stream, from);
+        if (from) fclose(from);
         fputs("\" alt=\"", stream);
         imp_cli_write_html(stream, words);
         fputs("\">", stream);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/evaluation.h"
+#include "cli/html.h"
 
 enum { WIDTH = 640, HEIGHT = 420, LEFT = 60, RIGHT = 20, TOP = 20, BOTTOM = 50, LEGEND_LINE = 18 };
 #define TICK 0.1 /* between two lines of the grid, where there are not more than MOST_TICKS */

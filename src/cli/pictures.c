@@ -20,7 +20,7 @@ bool imp_cli_path_beside(const char *base, const char *name, char path[IMP_CLI_P
     return length >= 0 && length < IMP_CLI_PATH;
 }
 
-static bool is_picture(const char *name) {
+bool imp_cli_is_picture_name(const char *name) {
     static const char *const endings[] = {".jpg",  ".jpeg", ".png",  ".webp", ".tif",
                                           ".tiff", ".avif", ".heic", ".heif", ".gif"};
     const char *ending = strrchr(name, '.');
@@ -55,7 +55,7 @@ static int list_folder(imp_cli_pictures *list, const char *path) {
     int room = 0, code = 0;
     if (!folder) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", path, strerror(errno));
     for (struct dirent *entry = readdir(folder); entry && !code; entry = readdir(folder))
-        if (is_picture(entry->d_name)) code = add_path(list, path, entry->d_name, &room);
+        if (imp_cli_is_picture_name(entry->d_name)) code = add_path(list, path, entry->d_name, &room);
     closedir(folder);
     if (!code && list->count > 0) qsort(list->paths, (size_t)list->count, sizeof *list->paths, compare_paths);
     return code;

@@ -20,6 +20,9 @@ typedef struct imp_cli_pictures {
 /* name after base, unless it is absolute; returns false when that is too long. */
 bool imp_cli_path_beside(const char *base, const char *name, char path[IMP_CLI_PATH]);
 
+/* Whether a file of that name is taken for a picture, by its ending. */
+bool imp_cli_is_picture_name(const char *name);
+
 /* source: a folder, whose files with a picture's ending are taken, or a text file with the path of one picture a line,
    relative to itself; relative to base. Returns 0, or the exit code after saying what is wrong. */
 int imp_cli_pictures_list(const char *base, const char *source, imp_cli_pictures *list);

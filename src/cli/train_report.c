@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/html.h"
 #include "cli/progress.h"
 #include "cli/report.h"
 
@@ -15,19 +16,6 @@ enum { WIDTH = 760, HEIGHT = 220, LEFT = 70, BOTTOM = 24, TOP = 8, MOST_SHEETS =
 bool imp_cli_train_sheet(const char *folder, int64_t step, char path[IMP_CLI_PATH]) {
     int length = snprintf(path, IMP_CLI_PATH, "%s/pictures/%08lld.jpg", folder, (long long)step);
     return length >= 0 && length < IMP_CLI_PATH;
-}
-
-static void print_html(FILE *stream, const char *text) {
-    for (; *text; text++) {
-        if (*text == '<')
-            fputs("&lt;", stream);
-        else if (*text == '>')
-            fputs("&gt;", stream);
-        else if (*text == '&')
-            fputs("&amp;", stream);
-        else
-            putc(*text, stream);
-    }
 }
 
 /* ---- Curves ------------------------------------------------------------------------------------------------------ */
@@ -83,7 +71,7 @@ static void print_curve(FILE *stream, const imp_cli_train_log *log, int loss) {
     frame in;
     if (!find_frame(log, loss, &in)) return;
     fputs("<h3>", stream);
-    print_html(stream, imp_training_loss_name(log->training, loss));
+    imp_cli_write_html(stream, imp_training_loss_name(log->training, loss));
     fprintf(stream, "</h3>\n<svg viewBox=\"0 0 %d %d\" width=\"%d\">\n", WIDTH, HEIGHT, WIDTH);
     print_grid(stream, &in);
     fputs("<path class=\"t\" d=\"", stream);
@@ -107,22 +95,12 @@ static void print_curve(FILE *stream, const imp_cli_train_log *log, int loss) {
 
 /* ---- Pictures ---------------------------------------------------------------------------------------------------- */
 
-static void print_base64(FILE *stream, FILE *from) {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    unsigned char bytes[3];
-    for (size_t got; (got = fread(bytes, 1, 3, from)) > 0;) {
-        memset(bytes + got, 0, 3 - got);
-        unsigned bits = (unsigned)bytes[0] << 16 | (unsigned)bytes[1] << 8 | bytes[2];
-        for (size_t i = 0; i < 4; i++) putc(i <= got ? letters[bits >> (18 - 6 * i) & 63] : '=', stream);
-    }
-}
-
 static void print_sheet(FILE *stream, const char *folder, int64_t step) {
     char path[IMP_CLI_PATH];
     FILE *from = imp_cli_train_sheet(folder, step, path) ? fopen(path, "rb") : NULL;
     if (!from) return; /* a network that paints nothing has none */
     fprintf(stream, "<h3>step %lld</h3>\n<img alt=\"\" src=\"data:image/jpeg;base64,", (long long)step);
-    print_base64(stream, from);
+    imp_cli_write_base64(stream, from);
     fputs("\">\n", stream);
     fclose(from);
 }
@@ -150,13 +128,13 @@ static void print_report(FILE *stream, const char *folder, const imp_cli_train_l
     imp_recipe_info info = {.size = sizeof info};
     imp_recipe_get_info(recipe, &info);
     fputs("<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Training of ", stream);
-    print_html(stream, info.architecture);
+    imp_cli_write_html(stream, info.architecture);
     fputs("</title>\n<style>body{font:15px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
           "svg text{font:11px sans-serif;text-anchor:end;fill:#555}.g{stroke:#ddd}.t{fill:none;stroke:#15b;"
           "stroke-width:1.3}circle{fill:#d40}img{max-width:100%}pre{background:#f5f5f5;padding:1em;overflow:auto}"
           "</style>\n<h1>Training of ",
           stream);
-    print_html(stream, info.architecture);
+    imp_cli_write_html(stream, info.architecture);
     fprintf(stream,
             "</h1>\n<p>Step %lld of %lld, stage %d of %d; the last run: %s at %.3g pictures a second. "
             "Impasto %s.</p>\n<h2>Losses</h2>\n<p>Lines: the mean over steps. Dots: validation, with averaged weights. "
@@ -167,7 +145,7 @@ static void print_report(FILE *stream, const char *folder, const imp_cli_train_l
     fputs("<h2>Pictures</h2>\n<p>Photos on the left, then each style in the order of the recipe.</p>\n", stream);
     print_sheets(stream, folder, log);
     fputs("<h2>Recipe</h2>\n<pre>", stream);
-    print_html(stream, info.text);
+    imp_cli_write_html(stream, info.text);
     fputs("</pre>\n</html>\n", stream);
 }
 

@@ -5,11 +5,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "cli/csv.h"
 #include "cli/models_folder.h"
 #include "cli/options.h"
+#include "cli/pictures.h"
 #include "cli/report.h"
 #include "cli/system.h"
 
@@ -44,19 +44,14 @@ static int add(imp_cli_triples *triples, const char *photo, const char *style, c
 
 /* ---- Folders ----------------------------------------------------------------------------------------------------- */
 
-static int is_picture_name(const struct dirent *entry) {
-    static const char *const endings[] = {".jpg",  ".jpeg", ".png",  ".webp", ".tif",
-                                          ".tiff", ".avif", ".heic", ".heif", ".gif"};
-    const char *ending = strrchr(entry->d_name, '.');
-    for (size_t i = 0; ending && ending != entry->d_name && i < sizeof endings / sizeof endings[0]; i++)
-        if (strcasecmp(ending, endings[i]) == 0) return 1;
-    return 0;
+static int is_picture(const struct dirent *entry) {
+    return imp_cli_is_picture_name(entry->d_name);
 }
 
 /* The pictures of a folder in the order of their names; *count -1 with the failure said. */
 static struct dirent **list_pictures(const char *folder, int *count) {
     struct dirent **entries = NULL;
-    *count = scandir(folder, &entries, is_picture_name, alphasort);
+    *count = scandir(folder, &entries, is_picture, alphasort);
     if (*count < 0) imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", folder, strerror(errno));
     return entries;
 }
