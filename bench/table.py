@@ -15,6 +15,7 @@ The parts, each some seconds to minutes long:
     products  the matrix products inside Winograd: their share of the peak of one core
     batch     eight pictures of 256x256 at once beside one at a time
     loss      the time to the losses that 500 steps of PyTorch's Adam reach, after the reference of trajectory.py
+    training  a training step of the styler `fine` beside PyTorch
 
 Every round runs all programs of a part one after the other, each in a process of its own; a program's time is the least
 of its repeats, a ratio the median over the rounds. A program that cannot run is told as absent in the table. Figures of
@@ -274,9 +275,42 @@ def part_loss(a):
     return results, rows
 
 
+PAINTING = PEERS.parent.parent / "docs/images/style.jpg"
+CROP, BATCH = 256, 4
+
+
+def training(a, folder, precision):
+    """A recipe of one style on crops of noise, and the command that times it."""
+    recipe = {"network": {"architecture": "fine", "precision": precision},
+              "loss_network": {"model": str(a.model), "precision": precision},
+              "losses": {"content": {"conv4_1": 1}, "style": {f"conv{i}_1": 1 for i in range(1, 5)}},
+              "styles": [{"name": "painting", "picture": str(PAINTING), "side": CROP}],
+              "data": {"sources": [{}], "crop": CROP}, "batch": BATCH, "stages": [{"steps": 10000}]}
+    path = pathlib.Path(folder) / f"{precision}.json"
+    path.write_text(json.dumps(recipe))
+    return [a.impasto, "bench", "train", path, "--json", "--steps", a.repeats, "--threads", a.threads]
+
+
+def part_training(a):
+    with tempfile.TemporaryDirectory() as folder:
+        results = interleave(a.rounds, {f"impasto {p}": training(a, folder, p) for p in ("f32", "bf16")} | {
+            f"PyTorch {p}": [sys.executable, PEERS / "pytorch_train.py", p, CROP, BATCH, a.repeats, a.threads]
+            for p in ("f32", "bf16")})
+
+    def step(result):
+        return result["seconds_per_step"]["min"] if "bench" in result else result["seconds"]
+
+    name = f"training step of fine, {BATCH} crops of {CROP}x{CROP}"
+    return results, [
+        row(f"{name}, f32, beside PyTorch f32", "impasto f32", "PyTorch f32", None, None, results, step),
+        row(f"{name}, bf16, beside PyTorch f32", "impasto bf16", "PyTorch f32", 5, 8, results, step),
+        row(f"{name}, bf16, beside PyTorch bf16", "impasto bf16", "PyTorch bf16", None, None, results, step),
+        row(f"{name}, bf16: memory beside PyTorch f32", "impasto bf16", "PyTorch f32", None, None, results, memory, "MB")]
+
+
 PARTS = {"pytorch": part_pytorch, "avx2": part_avx2, "ncnn": part_ncnn, "onednn": part_onednn,
          "2048-f32": large(2048, 1, "f32"), "2048-bf16": large(2048, 1, "bf16"), "4096-f32": large(4096, 2, "f32"),
-         "4096-bf16": large(4096, 2, "bf16"), "products": part_products, "batch": part_batch, "loss": part_loss}
+         "4096-bf16": large(4096, 2, "bf16"), "products": part_products, "batch": part_batch, "loss": part_loss, "training": part_training}
 
 
 def machine():
