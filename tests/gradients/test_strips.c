@@ -58,6 +58,25 @@ static const fixture_case cases[] = {
    pass on through a few layers. */
 #define TOLERANCE 5e-5
 
+/* Through thirteen layers, Winograd's tiles, which lie elsewhere in a window, round differently enough to let a ReLU or a
+   pool decide the other way once in a while: that moves some pixels' gradients by a hundredth of the root mean square,
+   and the root of the mean of all squared differences by far less. In plain C, which has no tiles, nothing moves. */
+#define FLIPPED 2e-3
+static int may_flip;
+
+/* The root of the mean squared difference, in units of the root of the mean square of expected. */
+static double difference(const float *values, const float *expected, size_t count) {
+    double squares = 0, sum = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        double apart = (double)values[i] - (double)expected[i];
+
+        sum += apart * apart;
+        squares += (double)expected[i] * (double)expected[i];
+    }
+    return sqrt(sum / squares);
+}
+
 static double *widen(const float *values, size_t count) {
     double *wide = naive_allocate(count, sizeof *wide);
 
@@ -69,7 +88,7 @@ static void compare(const char *name, const char *what, uint64_t memory, const f
                     size_t count) {
     double *wide = widen(expected, count), error = fixture_error(values, wide, count);
 
-    if (!(error <= TOLERANCE))
+    if (!(error <= TOLERANCE) && !(may_flip && difference(values, expected, count) <= FLIPPED))
         fail_msg("%s within %llu bytes: %s is off by %g of its root mean square", name, (unsigned long long)memory,
                  what, error);
     free(wide);
@@ -215,30 +234,23 @@ static void test_limits(void **state) {
 static void test_vgg19(void **state) {
     naive_layer layers[64];
     fixture_case vgg19 = fixture_vgg19(layers);
-    imp_context *context = fixture_context(2, NULL);
+    static const char *const sets[] = {"c", NULL}; /* NULL: the best there is */
 
     (void)state;
     vgg19.height = 171;
     vgg19.width = 38;
     vgg19.padding = IMP_PADDING_REPLICATE;
-    assert_true(compare_all_limits(&vgg19, context) > 10);
-    imp_context_free(context);
+    for (int i = 0; i < 2; i++) {
+        imp_context *context = fixture_context(2, sets[i]);
+
+        may_flip = !sets[i];
+        assert_true(compare_all_limits(&vgg19, context) > 10);
+        may_flip = 0;
+        imp_context_free(context);
+    }
 }
 
 /* ---- bf16 -------------------------------------------------------------------------------------------------------- */
-
-/* The root of the mean squared difference, in units of the root of the mean square of expected. */
-static double difference(const float *values, const float *expected, size_t count) {
-    double squares = 0, sum = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        double apart = (double)values[i] - (double)expected[i];
-
-        sum += apart * apart;
-        squares += (double)expected[i] * (double)expected[i];
-    }
-    return sqrt(sum / squares);
-}
 
 /* What one plan is off by in bf16, strips may be off by too, by chance half as much again: another place in a tile of
    Winograd's rounds another way, and each ReLU and pool that decides otherwise sends a gradient elsewhere. A number that
