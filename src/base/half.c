@@ -43,13 +43,3 @@ uint16_t imp_f32_to_f16(float value) {
     if (exponent < -25) return (uint16_t)sign; /* under half of the least subnormal */
     return (uint16_t)(sign | shift_rounded((magnitude & 0x7FFFFF) | 0x800000, (unsigned)(-1 - exponent)));
 }
-
-float imp_bf16_to_f32(uint16_t half) {
-    return float_of((uint32_t)half << 16);
-}
-
-uint16_t imp_f32_to_bf16(float value) {
-    uint32_t bits = bits_of(value);
-    if ((bits & 0x7FFFFFFF) > 0x7F800000) return (uint16_t)(bits >> 16 | 0x40); /* NaN, made quiet */
-    return (uint16_t)shift_rounded(bits, 16);
-}

@@ -1,4 +1,6 @@
 /* The ends of the CPU backend: pixels into the first map, gradients out to pixels, maps out as plain arrays. */
+#include <string.h>
+
 #include "graph/backend_cpu.h"
 
 /* Rows that a thread takes at a time. */
@@ -79,13 +81,21 @@ static void for_rows(const pixel_job *job, const imp_piece *piece, void (*work)(
 
 static void load_row(const pixel_job *job, const pixel_row *row) {
     size_t pixels = (size_t)job->map->view.width;
+    imp_element element = job->map->element;
 
-    for (size_t x = 0; x < pixels; x++) {
-        for (int i = 0; i < row->channels; i++)
-            imp_put_element(job->map->element, row->at, x * IMP_BLOCK + (size_t)i,
-                            (job->in[row->places[i] + x * row->step] - row->mean[i]) * row->scale[i]);
-        for (int i = row->channels; i < IMP_BLOCK; i++)
-            imp_put_element(job->map->element, row->at, x * IMP_BLOCK + (size_t)i, 0);
+    memset(row->at, 0, pixels * IMP_BLOCK * imp_element_bytes(element));
+    for (int i = 0; i < row->channels; i++) {
+        const float *from = job->in + row->places[i];
+        float mean = row->mean[i], scale = row->scale[i];
+
+        if (element == IMP_ELEMENT_F32) {
+            float *to = (float *)row->at + i;
+
+            for (size_t x = 0; x < pixels; x++) to[x * IMP_BLOCK] = (from[x * row->step] - mean) * scale;
+        } else {
+            for (size_t x = 0; x < pixels; x++)
+                imp_put_element(element, row->at, x * IMP_BLOCK + (size_t)i, (from[x * row->step] - mean) * scale);
+        }
     }
 }
 

@@ -10,23 +10,25 @@
 
 #define KERNEL 3
 #define BLOCKS 5
-#define OWN_CHANNELS 64 /* of VGG19's conv1_1 */
 
 enum { THIN_CHANNELS };
 
 const imp_architecture_option imp_thin_options[] = {
-    {"channels", 16, 4, 64, "Channels of the first block; 2, 4, 8 and 8 times as many of the next ones."},
+    {"channels", 16, 4, 64,
+     "A sixteenth of VGG19's: half of the first and second block's, a quarter of the third's, an eighth of the "
+     "others'."},
     {NULL, 0, 0, 0, NULL},
 };
 
-/* conv5_1 and conv4_1 hold less of their Gram matrices' energy in few directions than the first layers. */
+/* So many directions hold of the Gram matrices of photographs and paintings 99.99, 99.94, 99.88, 99.95 and 99.3 %; of the
+   content at conv4_2 they hold 87 % of the energy. */
 const imp_thin_readout imp_thin_readouts[IMP_THIN_READOUTS] = {
-    {"conv2_1", 48, 128, 0},  {"conv3_1", 64, 256, 0},  {"conv4_1", 128, 512, 0},
-    {"conv4_2", 128, 512, 1}, {"conv5_1", 128, 512, 0},
+    {"conv1_1", 16, 64, 0},  {"conv2_1", 32, 128, 0},  {"conv3_1", 64, 256, 0},
+    {"conv4_1", 64, 512, 0}, {"conv4_2", 128, 512, 1}, {"conv5_1", 128, 512, 0},
 };
 
 static const int convolutions[BLOCKS] = {2, 2, 4, 4, 1};
-static const int widths[BLOCKS] = {1, 2, 4, 8, 8};
+static const int widths[BLOCKS] = {2, 2, 4, 8, 8};
 
 float imp_thin_scale(const imp_thin_readout *readout) {
     float share = (float)readout->directions / (float)readout->channels;
@@ -55,21 +57,28 @@ static int add_convolution(imp_builder *builder, int input, int block, int numbe
     return input;
 }
 
+static int add_pool(imp_builder *builder, int input, int block) {
+    int layer = imp_builder_layer(builder, IMP_OPERATION_POOL, input, "pool%d", block);
+
+    imp_builder_last(builder)->kernel = 2;
+    imp_builder_last(builder)->stride = 2;
+    return layer;
+}
+
+/* Unlike VGG19's, the second layer comes after the first pool: no loss looks at it, and at the full size it would be a
+   quarter of all work. */
 int imp_thin_build(imp_context *context, const int *options, imp_network *network) {
     imp_builder builder;
-    int layer;
+    int layer = 0;
 
     imp_builder_begin(&builder, context, "thin", 1, network);
-    layer = imp_builder_convolution(&builder, 0, "conv1_1", 0, OWN_CHANNELS, KERNEL, 1);
-    imp_builder_layer(&builder, IMP_OPERATION_RELU, layer, "relu1_1", 0);
-    layer = 0;
-    for (int block = 1; block <= BLOCKS; block++) {
+    layer = add_convolution(&builder, layer, 1, 1, widths[0] * options[THIN_CHANNELS]);
+    layer = add_pool(&builder, layer, 1);
+    layer = add_convolution(&builder, layer, 1, 2, widths[0] * options[THIN_CHANNELS]);
+    for (int block = 2; block <= BLOCKS; block++) {
         for (int number = 1; number <= convolutions[block - 1]; number++)
             layer = add_convolution(&builder, layer, block, number, options[THIN_CHANNELS] * widths[block - 1]);
-        if (block == BLOCKS) break;
-        layer = imp_builder_layer(&builder, IMP_OPERATION_POOL, layer, "pool%d", block);
-        imp_builder_last(&builder)->kernel = 2;
-        imp_builder_last(&builder)->stride = 2;
+        if (block < BLOCKS) layer = add_pool(&builder, layer, block);
     }
     return imp_builder_end(&builder);
 }

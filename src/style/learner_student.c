@@ -74,10 +74,7 @@ static int make_teacher(student_learner *learner, const imp_training_source *sou
     if (!status) status = imp_thin_build_teacher(learner->context, &learner->teacher);
     if (!status) status = take_vgg_weights(learner, vgg);
     if (!status) {
-        /* conv1_1 is the teacher's own, and both see pixels in the same way. */
-        for (int i = 0; i < 2; i++)
-            memcpy(learner->trainee.parameters[i].data, vgg->network.parameters[i].data,
-                   imp_parameter_count(&vgg->network.parameters[i]) * sizeof(float));
+        /* Both see pixels in the same way. */
         learner->trainee.model->preprocessing = vgg->preprocessing;
         learner->teacher.preprocessing = &learner->trainee.model->preprocessing;
     }
@@ -426,6 +423,14 @@ static void release(void *user) {
     imp_release(learner->context, learner);
 }
 
+/* The teacher's own filters stay as they are. */
+static void freeze_own(student_learner *learner) {
+    const imp_network *student = &learner->trainee.model->network;
+    const imp_layer *own = &student->layers[student->layers[imp_network_find_tap(student, IMP_THIN_OWN)].input];
+    learner->trainee.parameters[own->weight].state = 1;
+    learner->trainee.parameters[own->bias].state = 1;
+}
+
 static int check_recipe(imp_context *context, const imp_recipe *recipe) {
     if (strcmp(recipe->network.architecture, "thin") != 0)
         return imp_fail(context, IMP_ERR_ARGUMENT, "features are taught to \"thin\", not to \"%.60s\"",
@@ -461,7 +466,7 @@ int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, c
         release(made);
         return status;
     }
-    for (int i = 0; i < 2; i++) made->trainee.parameters[i].state = 1; /* conv1_1 does not train */
+    freeze_own(made);
     *learner = (imp_learner){.user = made,
                              .architecture = made->trainee.model->network.architecture,
                              .parameters = made->trainee.parameters,
