@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "models/mobilenet.h"
 #include "models/model.h"
 #include "models/stylers.h"
 #include "models/thin.h"
@@ -22,6 +23,7 @@ const imp_architecture imp_architectures[] = {
     {.name = "vgg16", .imported = 1, .preprocessing = "caffe", .build = build_vgg16},
     {.name = "vgg19", .imported = 1, .preprocessing = "caffe", .build = build_vgg19},
     {.name = "thin", .preprocessing = "caffe", .options = imp_thin_options, .build = imp_thin_build},
+    {.name = "mobilenetv3", .preprocessing = "caffe", .build = imp_mobilenet_build},
     {.name = "fine", .preprocessing = "signed", .options = imp_fine_options, .build = imp_fine_build},
     {.name = NULL},
 };

@@ -83,19 +83,32 @@ static int add_parameter(imp_builder *builder, const char *suffix, int dimension
     return network->parameter_count++;
 }
 
-int imp_builder_convolution(imp_builder *builder, int input, const char *name, int number, int channels, int kernel,
-                            int stride) {
+/* weights: [channels, inputs of a group, kernel, kernel]. */
+static int add_convolution(imp_builder *builder, int input, const char *name, int number, int channels, int groups,
+                           int kernel, int stride) {
     int index = imp_builder_layer(builder, IMP_OPERATION_CONVOLUTION, input, name, number);
     imp_layer *layer = imp_builder_last(builder);
-    const int64_t weight[] = {channels, layer->channels, kernel, kernel}, bias[] = {channels};
+    const int64_t weight[] = {channels, layer->channels / groups, kernel, kernel}, bias[] = {channels};
 
     layer->channels = channels;
+    layer->groups = groups;
     layer->kernel = kernel;
     layer->stride = stride;
     layer->padding = kernel / 2;
     layer->weight = add_parameter(builder, ".weight", 4, weight);
     layer->bias = add_parameter(builder, ".bias", 1, bias);
     return index;
+}
+
+int imp_builder_convolution(imp_builder *builder, int input, const char *name, int number, int channels, int kernel,
+                            int stride) {
+    return add_convolution(builder, input, name, number, channels, 1, kernel, stride);
+}
+
+int imp_builder_depthwise(imp_builder *builder, int input, const char *name, int number, int kernel, int stride) {
+    int channels = builder->failed ? 1 : builder->network->layers[input].channels;
+
+    return add_convolution(builder, input, name, number, channels, channels, kernel, stride);
 }
 
 int imp_builder_norm(imp_builder *builder, int input, const char *name, int number, int styles) {

@@ -22,6 +22,8 @@ int imp_builder_layer(imp_builder *builder, imp_operation_kind kind, int input, 
 /* With parameters name.weight and name.bias; padding of half the kernel, so that stride 1 keeps the size. */
 int imp_builder_convolution(imp_builder *builder, int input, const char *name, int number, int channels, int kernel,
                             int stride);
+/* The same for each channel by itself. */
+int imp_builder_depthwise(imp_builder *builder, int input, const char *name, int number, int kernel, int stride);
 /* With parameters name.scale and name.shift, [styles, channels]. */
 int imp_builder_norm(imp_builder *builder, int input, const char *name, int number, int styles);
 int imp_builder_add(imp_builder *builder, int input, int second, const char *name, int number);

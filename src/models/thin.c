@@ -36,7 +36,7 @@ float imp_thin_scale(const imp_thin_readout *readout) {
     return readout->is_content ? sqrtf(share) : share;
 }
 
-static const imp_thin_readout *readout_of(const char *layer) {
+const imp_thin_readout *imp_thin_readout_of(const char *layer) {
     for (int i = 0; i < IMP_THIN_READOUTS; i++)
         if (strcmp(imp_thin_readouts[i].layer, layer) == 0) return &imp_thin_readouts[i];
     return NULL;
@@ -48,7 +48,7 @@ static int add_convolution(imp_builder *builder, int input, int block, int numbe
     const imp_thin_readout *readout;
 
     snprintf(layer, sizeof layer, "conv%d_%d", block, number);
-    readout = readout_of(layer);
+    readout = imp_thin_readout_of(layer);
     snprintf(name, sizeof name, "trunk%d_%d", block, number);
     input = imp_builder_convolution(builder, input, name, 0, channels, KERNEL, 1);
     snprintf(name, sizeof name, "trunk%d_%d.relu", block, number);

@@ -26,6 +26,9 @@ typedef struct imp_thin_readout {
 #define IMP_THIN_OWN "trunk1_1" /* the layer that does not train */
 extern const imp_thin_readout imp_thin_readouts[IMP_THIN_READOUTS];
 
+/* NULL: the layer is not read. */
+const imp_thin_readout *imp_thin_readout_of(const char *layer);
+
 /* s of a readout. */
 float imp_thin_scale(const imp_thin_readout *readout);
 

@@ -69,7 +69,7 @@ static int make_teacher(student_learner *learner, const imp_training_source *sou
     imp_model *vgg;
     int status = imp_recipe_open_teacher(learner->context, learner->recipe, source, &vgg);
     if (!status && strcmp(vgg->network.architecture, "vgg19") != 0)
-        status = imp_fail(learner->context, IMP_ERR_ARGUMENT, "thin learns from vgg19, not from %s",
+        status = imp_fail(learner->context, IMP_ERR_ARGUMENT, "features are learnt from vgg19, not from %s",
                           vgg->network.architecture);
     if (!status) status = imp_thin_build_teacher(learner->context, &learner->teacher);
     if (!status) status = take_vgg_weights(learner, vgg);
@@ -219,13 +219,7 @@ static void start_readout(student_learner *learner, const char *layer, const kep
     memset(learner->trainee.parameters[to->bias].data, 0, (size_t)to->channels * sizeof(float));
 }
 
-static int has_readout(const char *layer) {
-    for (int i = 0; i < IMP_THIN_READOUTS; i++)
-        if (strcmp(imp_thin_readouts[i].layer, layer) == 0) return 1;
-    return 0;
-}
-
-/* Layer by layer: each convolution of the teacher reads the ReLU or pool before it. */
+/* Layer by layer, as far as the student has them: each convolution of the teacher reads the ReLU or pool before it. */
 static int start_trunk(student_learner *learner, const moments *all) {
     const imp_network *teacher = &learner->teacher, *student = &learner->trainee.model->network;
     kept_channels before = {0}, after = {0};
@@ -237,13 +231,14 @@ static int start_trunk(student_learner *learner, const moments *all) {
         if (from->kind != IMP_OPERATION_CONVOLUTION || strncmp(from->name, "conv", 4) != 0 || strchr(from->name, '.'))
             continue;
         snprintf(name, sizeof name, "trunk%.20s", from->name + strlen("conv"));
-        const imp_layer *to = &student->layers[imp_network_find_tap(student, name)];
-        to = to->kind == IMP_OPERATION_RELU ? &student->layers[to->input] : to;
+        int found = imp_network_find_tap(student, name);
+        if (found < 0) break; /* other layers begin at random */
+        const imp_layer *to = &student->layers[student->layers[found].input];
         status = start_convolution(learner, all, from, to, from->input ? &before : NULL, i + 1, &after);
         release_kept(learner, &before);
         before = after;
         if (!status) status = tell_channels(learner, all, i + 1, &before);
-        if (!status && has_readout(from->name)) start_readout(learner, from->name, &before);
+        if (!status && imp_thin_readout_of(from->name)) start_readout(learner, from->name, &before);
     }
     release_kept(learner, &before);
     return status;
@@ -432,14 +427,23 @@ static void freeze_own(student_learner *learner) {
 }
 
 static int check_recipe(imp_context *context, const imp_recipe *recipe) {
-    if (strcmp(recipe->network.architecture, "thin") != 0)
-        return imp_fail(context, IMP_ERR_ARGUMENT, "features are taught to \"thin\", not to \"%.60s\"",
-                        recipe->network.architecture);
     if (imp_recipe_element(context, recipe->network.precision) !=
         imp_recipe_element(context, recipe->teacher.precision))
         return imp_fail(context, IMP_ERR_ARGUMENT,
                         "network and loss_network must have the same \"precision\": their maps are compared");
     return IMP_OK;
+}
+
+static int check_student(student_learner *learner) {
+    const imp_network *student = &learner->trainee.model->network;
+    int complete = imp_network_find_tap(student, IMP_THIN_OWN) >= 0;
+    for (int i = 0; i < IMP_THIN_READOUTS; i++)
+        complete = complete && imp_network_find_tap(student, imp_thin_readouts[i].layer) >= 0;
+    if (complete) return IMP_OK;
+    return imp_fail(learner->context, IMP_ERR_ARGUMENT,
+                    "%s is no network that features are taught to: thin and "
+                    "mobilenetv3 are",
+                    student->architecture);
 }
 
 int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
@@ -454,6 +458,7 @@ int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, c
     made->teacher.allocator = imp_context_allocator(context);
     size_t batch = (size_t)recipe->batch, side = (size_t)recipe->data.crop;
     status = imp_trainee_create(context, recipe, source, &made->trainee);
+    if (!status) status = check_student(made);
     if (!status) made->crops = imp_allocate_zero(context, batch, 3 * side * side * sizeof(float));
     if (!status && made->crops)
         made->terms = imp_allocate_zero(context, batch, IMP_THIN_READOUTS * sizeof *made->terms);

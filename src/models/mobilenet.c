@@ -1,0 +1,107 @@
+/* MobileNetV3-small as a student of VGG19. */
+#include "models/mobilenet.h"
+
+#include <stdio.h>
+
+#include "models/builder.h"
+#include "models/thin.h"
+
+#define OWN_CHANNELS 32
+#define FIRST_CHANNELS 16
+#define SQUEEZE 4    /* an excitation has a quarter of the block's channels, */
+#define SQUEEZE_OF 8 /* in multiples of 8 */
+
+/* A row of the paper's table 2. */
+typedef struct block {
+    int kernel, expanded, channels, squeezes, hard_swish, stride;
+} block;
+
+static const block blocks[] = {
+    {3, 16, 16, 1, 0, 2},  {3, 72, 24, 0, 0, 2},  {3, 88, 24, 0, 0, 1},  {5, 96, 40, 1, 1, 2},
+    {5, 240, 40, 1, 1, 1}, {5, 240, 40, 1, 1, 1}, {5, 120, 48, 1, 1, 1}, {5, 144, 48, 1, 1, 1},
+};
+#define BLOCKS (int)(sizeof blocks / sizeof *blocks)
+
+/* The block behind which a layer of VGG19 is read, which has maps of that size; 0: the first convolution. */
+typedef struct reading {
+    int block;
+    const char *layer;
+} reading;
+
+static const reading readings[] = {{0, "conv2_1"}, {1, "conv3_1"}, {3, "conv4_1"}, {3, "conv4_2"}, {BLOCKS, "conv5_1"}};
+
+static int activate(imp_builder *builder, int input, int hard_swish, const char *name, int number) {
+    int layer =
+        imp_builder_layer(builder, hard_swish ? IMP_OPERATION_ACTIVATION : IMP_OPERATION_RELU, input, name, number);
+
+    if (hard_swish) imp_builder_last(builder)->activation = IMP_ACTIVATION_HARD_SWISH;
+    return layer;
+}
+
+static int add_depthwise(imp_builder *builder, int input, const block *row, int number) {
+    return imp_builder_depthwise(builder, input, "block%d.depth", number, row->kernel, row->stride);
+}
+
+/* Squeeze and excite (Hu et al., arXiv 1709.01507). */
+static int add_excitation(imp_builder *builder, int input, int channels, int number) {
+    int squeezed = (channels / SQUEEZE + SQUEEZE_OF / 2) / SQUEEZE_OF * SQUEEZE_OF;
+    int layer = imp_builder_layer(builder, IMP_OPERATION_AVERAGE, input, "block%d.mean", number);
+    int scaled;
+
+    if (squeezed < SQUEEZE_OF) squeezed = SQUEEZE_OF;
+    layer = imp_builder_convolution(builder, layer, "block%d.squeeze", number, squeezed, 1, 1);
+    layer = activate(builder, layer, 0, "block%d.squeeze.relu", number);
+    layer = imp_builder_convolution(builder, layer, "block%d.excite", number, channels, 1, 1);
+    layer = imp_builder_layer(builder, IMP_OPERATION_ACTIVATION, layer, "block%d.gate", number);
+    imp_builder_last(builder)->activation = IMP_ACTIVATION_HARD_SIGMOID;
+    scaled = imp_builder_layer(builder, IMP_OPERATION_SCALE, input, "block%d.scale", number);
+    imp_builder_last(builder)->second = layer;
+    return scaled;
+}
+
+/* Expand, filter each channel by itself, project; beside it the input where the shapes are the same. */
+static int add_block(imp_builder *builder, int input, const block *row, int number) {
+    int layer = input, before = builder->failed ? 0 : builder->network->layers[input].channels;
+
+    if (row->expanded != before) {
+        layer = imp_builder_convolution(builder, layer, "block%d.expand", number, row->expanded, 1, 1);
+        layer = activate(builder, layer, row->hard_swish, "block%d.expand.act", number);
+    }
+    layer = add_depthwise(builder, layer, row, number);
+    layer = activate(builder, layer, row->hard_swish, "block%d.depth.act", number);
+    if (row->squeezes) layer = add_excitation(builder, layer, row->expanded, number);
+    layer = imp_builder_convolution(builder, layer, "block%d.project", number, row->channels, 1, 1);
+    if (row->stride == 1 && row->channels == before)
+        layer = imp_builder_add(builder, layer, input, "block%d.sum", number);
+    return layer;
+}
+
+/* The readouts behind a block. A square of pixels tells VGG19's channels better than one alone. */
+static void add_readouts(imp_builder *builder, int input, int number) {
+    for (size_t i = 0; i < sizeof readings / sizeof *readings; i++) {
+        const imp_thin_readout *readout = imp_thin_readout_of(readings[i].layer);
+
+        if (readings[i].block == number)
+            imp_builder_convolution(builder, input, readings[i].layer, 0, readout->directions, 3, 1);
+    }
+}
+
+int imp_mobilenet_build(imp_context *context, const int *options, imp_network *network) {
+    const imp_thin_readout *first = imp_thin_readout_of("conv1_1");
+    imp_builder builder;
+    int layer;
+
+    (void)options;
+    imp_builder_begin(&builder, context, "mobilenetv3", 1, network);
+    layer = imp_builder_convolution(&builder, 0, IMP_THIN_OWN, 0, OWN_CHANNELS, 3, 1);
+    layer = activate(&builder, layer, 0, IMP_THIN_OWN ".relu", 0);
+    imp_builder_convolution(&builder, layer, first->layer, 0, first->directions, 1, 1);
+    layer = imp_builder_convolution(&builder, layer, "first", 0, FIRST_CHANNELS, 3, 2);
+    layer = activate(&builder, layer, 1, "first.act", 0);
+    add_readouts(&builder, layer, 0);
+    for (int number = 1; number <= BLOCKS; number++) {
+        layer = add_block(&builder, layer, &blocks[number - 1], number);
+        add_readouts(&builder, layer, number);
+    }
+    return imp_builder_end(&builder);
+}

@@ -1,0 +1,14 @@
+/* `mobilenetv3`: VGG19's features from the body of MobileNetV3-small (Howard et al., arXiv 1905.02244), with the readouts of
+ * models/thin.h behind the last layer of each size.
+ *
+ * MobileNetV3's first convolution halves the picture, so that fine brush strokes and colours are lost to it; before it there
+ * is a layer at the full size with filters of VGG19's own, as thin has it, which conv1_1 is read from. Without batch
+ * norms: it is taught by its teacher's features, from random weights. */
+#ifndef IMP_MODELS_MOBILENET_H
+#define IMP_MODELS_MOBILENET_H
+
+#include "models/model.h"
+
+int imp_mobilenet_build(imp_context *context, const int *options, imp_network *network);
+
+#endif
