@@ -349,15 +349,27 @@ typedef struct imp_styler imp_styler;
 IMP_API const char *imp_model_style_name(const imp_model *model, int index);
 
 /* For pictures of width x height. precision: "f32", "bf16", "auto" (bf16 where the CPU multiplies it); NULL: "auto".
-   model must outlive the styler. IMP_ERR_ARGUMENT: the model paints nothing. */
+   model must outlive the styler. IMP_ERR_ARGUMENT: the model paints nothing. IMP_ERR_MEMORY: also where the context's
+   limit leaves less than imp_styler_estimate tells; the words say both. */
 IMP_API int imp_styler_create(imp_context *context, const imp_model *model, int width, int height,
                               const char *precision, imp_styler **styler);
+
+/* What imp_styler_create and one imp_styler_run with the same values will need beside the photo: bytes at most and
+   operations of the run; cheap. The errors are those of imp_styler_create. */
+IMP_API int imp_styler_estimate(imp_context *context, const imp_model *model, int width, int height,
+                                const char *precision, imp_estimate *estimate);
+
+/* 1: runs from here on take over the photo's hues at every place, as IMP_COLORS_AFTER does. 0, as at first: the style's. */
+IMP_API void imp_styler_keep_colors(imp_styler *styler, int keep);
 
 /* photo of the styler's size, painted; *out is created and, on failure, has no pixels. shares: how much of each style of
    the model, as many floats as it has names; 1 for one of them and 0 for the others paints that one, others mix (Dumoulin
    et al., arXiv 1610.07629). strength: 1 is the painting, 0 the photo, between them they are blended. */
 IMP_API int imp_styler_run(imp_styler *styler, const imp_image *photo, const float *shares, double strength,
                            imp_depth depth, imp_image *out);
+
+/* What ran, node by node, summed over the runs so far. IMP_ERR_ARGUMENT past the last node. */
+IMP_API int imp_styler_profile(const imp_styler *styler, int index, imp_node_profile *profile);
 
 IMP_API void imp_styler_free(imp_styler *styler);
 

@@ -2,10 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/benchmark.h"
 #include "cli/commands.h"
 #include "cli/models_folder.h"
-#include "cli/optimize_options.h"
 #include "cli/report.h"
+#include "cli/shared_options.h"
 #include "cli/system.h"
 #include "impasto.h"
 
@@ -19,70 +20,44 @@ typedef struct bench_settings {
     bool json;
 } bench_settings;
 
-static const char *precision_at(int index) {
-    static const char *const names[] = {"f32", "bf16", NULL};
-    return names[index];
-}
+static IMP_CLI_NAMES(precision_at, "f32", "bf16")
 
 #define AT(field) .offset = offsetof(bench_settings, field)
-static const imp_cli_option bench_options[] = {
-    {.name = "size",
-     .kind = IMP_CLI_INTEGER,
-     AT(size),
-     .value = "PIXELS",
-     .minimum = 16,
-     .maximum = IMP_IMAGE_MAX_SIDE,
-     .help = "Width and height of the picture; 512 where it is not given."},
-    {.name = "iterations",
-     .letter = 'n',
-     .kind = IMP_CLI_INTEGER,
-     AT(iterations),
-     .value = "N",
-     .minimum = 1,
-     .maximum = MAX_BENCH_ITERATIONS,
-     .help = "Iterations that are timed, after one that is not; 10 where it is not given."},
-    {.name = "batch",
-     .kind = IMP_CLI_INTEGER,
-     AT(batch),
-     .value = "N",
-     .minimum = 1,
-     .maximum = IMP_MAX_PHOTOS,
-     .help = "Pictures that are painted together; 1 where it is not given."},
-    {.name = "precision",
-     .kind = IMP_CLI_CHOICE,
-     AT(precision),
-     .value = "TYPE",
-     .choice = precision_at,
-     .help = "Of the network's feature maps."},
-    {.name = "model",
-     .letter = 'm',
-     .kind = IMP_CLI_TEXT,
-     AT(model),
-     .value = "MODEL",
-     .help = "A model file, or the name of an installed one; vgg19 where it is not given."},
-    {.name = "threads",
-     .letter = 'j',
-     .kind = IMP_CLI_INTEGER,
-     AT(threads),
-     .value = "N",
-     .minimum = 1,
-     .maximum = IMP_CLI_MAX_THREADS,
-     .help = "Threads; one for each processor where it is not given."},
-    {.name = "max-memory",
-     .kind = IMP_CLI_BYTES,
-     AT(memory_limit),
-     .value = "BYTES",
-     .minimum = IMP_CLI_MIN_MEMORY,
-     .maximum = IMP_CLI_MAX_MEMORY,
-     .help = "Use no more memory than this (800M, 2G)."},
-    {.name = "instruction-set",
-     .kind = IMP_CLI_CHOICE,
-     AT(instruction_set),
-     .value = "NAME",
-     .choice = imp_instruction_set_name,
-     .help = "Use no more of the processor than this."},
-    {.name = "json", .kind = IMP_CLI_FLAG, AT(json), .help = "Print one JSON object, for programs."},
-    {0}};
+    static const imp_cli_option bench_options[] = {
+        {.name = "size",
+         .kind = IMP_CLI_INTEGER,
+         AT(size),
+         .value = "PIXELS",
+         .minimum = 16,
+         .maximum = IMP_IMAGE_MAX_SIDE,
+         .help = "Width and height of the picture; 512 where it is not given."},
+        {.name = "iterations",
+         .letter = 'n',
+         .kind = IMP_CLI_INTEGER,
+         AT(iterations),
+         .value = "N",
+         .minimum = 1,
+         .maximum = MAX_BENCH_ITERATIONS,
+         .help = "Iterations that are timed, after one that is not; 10 where it is not given."},
+        {.name = "batch",
+         .kind = IMP_CLI_INTEGER,
+         AT(batch),
+         .value = "N",
+         .minimum = 1,
+         .maximum = IMP_MAX_PHOTOS,
+         .help = "Pictures that are painted together; 1 where it is not given."},
+        {.name = "precision",
+         .kind = IMP_CLI_CHOICE,
+         AT(precision),
+         .value = "TYPE",
+         .choice = precision_at,
+         .help = "Of the network's feature maps."},
+        IMP_CLI_ROW_MODEL(AT(model)),
+        IMP_CLI_ROW_THREADS(AT(threads)),
+        IMP_CLI_ROW_MEMORY(AT(memory_limit), "."),
+        IMP_CLI_ROW_INSTRUCTION_SET(AT(instruction_set)),
+        IMP_CLI_ROW_JSON(AT(json)),
+        {0}};
 
 static void bench_defaults(void *user) {
     bench_settings *settings = user;
@@ -104,18 +79,8 @@ typedef struct bench_run {
     double *seconds;   /* of each timed iteration */
 } bench_run;
 
-/* A smooth picture of random colours: a coarse grid of noise (xorshift32 of Marsaglia), enlarged. */
 static int make_picture(const bench_run *run, uint32_t seed, imp_image *picture) {
-    enum { GRID = 12 };
-    uint8_t samples[GRID * GRID * 3];
-    for (size_t i = 0; i < sizeof samples; i++) {
-        seed ^= seed << 13;
-        seed ^= seed >> 17;
-        seed ^= seed << 5;
-        samples[i] = (uint8_t)(seed >> 24);
-    }
-    imp_image grid = {sizeof grid, GRID, GRID, 3, IMP_DEPTH_8, GRID * 3, samples};
-    return imp_image_resize(run->context, &grid, run->settings->size, run->settings->size, picture);
+    return imp_cli_bench_picture(run->context, seed, run->settings->size, run->settings->size, picture);
 }
 
 static int add_photo(const bench_run *run, int index) {
@@ -161,25 +126,15 @@ static int time_iterations(bench_run *run) {
     return 0;
 }
 
-static int compare_seconds(const void *a, const void *b) {
-    double first = *(const double *)a, second = *(const double *)b;
-    return (first > second) - (first < second);
-}
-
-static double median(const double *sorted, int count) {
-    return count % 2 ? sorted[count / 2] : 0.5 * (sorted[count / 2 - 1] + sorted[count / 2]);
-}
-
 static void print_result(const bench_run *run) {
     const bench_settings *settings = run->settings;
     imp_context_info context = {.size = sizeof context};
     imp_model_info model = {.size = sizeof model};
     imp_context_get_info(run->context, &context);
     imp_model_get_info(run->model, &model);
-    qsort(run->seconds, (size_t)settings->iterations, sizeof *run->seconds, compare_seconds);
-    const double least = run->seconds[0], middle = median(run->seconds, settings->iterations);
+    const double middle = imp_cli_bench_median(run->seconds, settings->iterations), least = run->seconds[0];
     const double hourly = 3600 * settings->batch / (middle * CLASSIC_ITERATIONS);
-    const double megabytes = (double)imp_cli_memory_peak() / (1024.0 * 1024.0);
+    const double megabytes = imp_cli_bench_megabytes();
     const double expected_megabytes = (double)run->resident / (1024.0 * 1024.0);
     if (!settings->json) {
         char threads[IMP_CLI_COUNT_TEXT], pictures[IMP_CLI_COUNT_TEXT];
@@ -217,20 +172,9 @@ static void print_result(const bench_run *run) {
     printf(",\"memory_bytes\":%llu}\n", (unsigned long long)run->estimate.bytes);
 }
 
-static void log_warning(void *user, imp_log_level level, const char *message) {
-    (void)user;
-    if (level == IMP_LOG_WARNING) imp_cli_warn("%s", message);
-}
-
 static int create_context(bench_run *run, size_t memory_limit) {
-    imp_context_options options;
-    imp_context_options_default(&options);
-    options.threads = run->settings->threads;
-    options.instruction_set = run->settings->instruction_set;
-    options.memory_limit = memory_limit;
-    options.log = log_warning;
-    int status = imp_context_create(&options, &run->context);
-    return status ? imp_cli_fail_status(run->context, status) : 0;
+    const bench_settings *settings = run->settings;
+    return imp_cli_bench_context(settings->threads, settings->instruction_set, memory_limit, &run->context);
 }
 
 /* The context that painting is limited in: what the model and the program take is known only when it is open. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/benchmark.h"
 #include "cli/commands.h"
 #include "cli/report.h"
 #include "cli/system.h"
@@ -21,7 +22,7 @@ static const imp_cli_option bench_options[] = {
     {"steps", 'n', .kind = IMP_CLI_INTEGER, .minimum = 1, .maximum = 10000, AT(steps), .value = "N",
      .help = "Steps that are timed, after two that are not; 10 where it is not given."},
     IMP_CLI_TRAINER_OPTIONS(bench_settings, trainer),
-    {"json", 0, .kind = IMP_CLI_FLAG, AT(json), .help = "Print one JSON object, for programs."},
+    IMP_CLI_ROW_JSON(AT(json)),
     {0}};
 /* clang-format on */
 
@@ -29,11 +30,6 @@ static void bench_defaults(void *user) {
     bench_settings *settings = user;
     settings->steps = 10;
     settings->trainer.prefetch = 1;
-}
-
-static int compare_seconds(const void *a, const void *b) {
-    double first = *(const double *)a, second = *(const double *)b;
-    return (first > second) - (first < second);
 }
 
 static int time_steps(imp_cli_trainer *trainer, int count, double *seconds) {
@@ -48,17 +44,16 @@ static int time_steps(imp_cli_trainer *trainer, int count, double *seconds) {
             return imp_cli_fail(IMP_CLI_USAGE, "--steps: the recipe has %lld steps only, and %d come before",
                                 (long long)progress.steps, WARM_UP);
     }
-    qsort(seconds, (size_t)count, sizeof *seconds, compare_seconds);
     return 0;
 }
 
-static void print_result(const imp_cli_trainer *trainer, const bench_settings *settings, const double *sorted) {
+static void print_result(const imp_cli_trainer *trainer, const bench_settings *settings, double *seconds) {
     const imp_recipe_info *info = &trainer->info;
     imp_context_info context = {.size = sizeof context};
     int count = settings->steps;
     imp_context_get_info(trainer->context, &context);
-    const double least = sorted[0], median = 0.5 * (sorted[(count - 1) / 2] + sorted[count / 2]);
-    const double megabytes = (double)imp_cli_memory_peak() / (1024.0 * 1024.0);
+    const double median = imp_cli_bench_median(seconds, count), least = seconds[0];
+    const double megabytes = imp_cli_bench_megabytes();
     if (!settings->json) {
         char threads[IMP_CLI_COUNT_TEXT];
         printf(

@@ -6,8 +6,8 @@
 #include "cli/commands.h"
 #include "cli/evaluation.h"
 #include "cli/models_folder.h"
-#include "cli/optimize_options.h"
 #include "cli/report.h"
+#include "cli/shared_options.h"
 #include "cli/system.h"
 #include "impasto_picture.h"
 
@@ -57,14 +57,13 @@ static const imp_cli_option evaluate_options[] = {
     {"csv", 0, TEXT, AT(csv), .value = "FILE", .help = "Write the scores of every output as a CSV file."},
     {"html", 0, TEXT, AT(html), .value = "FILE",
      .help = "Write a page with the pictures, the scores, and a plot of SSIM against Gram similarity."},
-    {"json", 0, .kind = IMP_CLI_FLAG, AT(json), .help = "Print events for programs: one JSON object a line."},
+    IMP_CLI_ROW_EVENTS(AT(json)),
     {"model", 'm', TEXT, AT(model), .value = "MODEL",
      .help = "The network whose features are compared: a model file, or the name of an installed one; vgg19 where it "
              "is not given."},
     {"threads", 'j', WHOLE(1, IMP_CLI_MAX_THREADS), AT(threads), .value = "N",
      .help = "Threads; one for each processor where it is not given. The scores are the same for any number."},
-    {"instruction-set", 0, .kind = IMP_CLI_CHOICE, .choice = imp_instruction_set_name, AT(instruction_set),
-     .value = "NAME", .help = "Use no more of the processor than this."},
+    IMP_CLI_ROW_INSTRUCTION_SET(AT(instruction_set)),
     {0}};
 /* clang-format on */
 

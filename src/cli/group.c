@@ -14,68 +14,43 @@
 #define USUAL_PHOTOS 8
 #define USUAL_PIXELS (8.0 * 256 * 256)
 
-/* Keeps the first failure's exit code. */
-static void note_code(int *code, int failure) {
-    if (!*code) *code = failure;
-}
-
 /* ---- Beginning --------------------------------------------------------------------------------------------------- */
-
-static void take(imp_cli_job *job, imp_cli_photo *photo) {
-    photo->taken = true;
-    job->tried++;
-}
-
-/* What failed was not the photo's fault: nothing of its size can be painted. */
-static int fail_size(imp_cli_group *group, const imp_cli_photo *photo, int status) {
-    imp_cli_job *job = group->job;
-    int others = 0, next = 0;
-    while ((next = imp_cli_next_photo(job->photos, job->photo_count, next, photo)) < job->photo_count) {
-        take(job, &job->photos[next]);
-        others++;
-    }
-    if (job->photo_count == 1) return imp_cli_fail_status(job->context, status);
-    char more[IMP_CLI_COUNT_TEXT] = "";
-    if (others > 0) snprintf(more, sizeof more, " and %d more of its size", others);
-    return imp_cli_fail(imp_cli_exit_code(status), "%s%s: %s", photo->path, more, imp_error(job->context));
-}
 
 /* Every painting needs the styles and the start picture. */
 static int fail_all(imp_cli_group *group, int status) {
-    group->job->hopeless = true;
-    return imp_cli_fail_status(group->job->context, status);
+    group->job->base.hopeless = true;
+    return imp_cli_fail_status(group->job->base.context, status);
 }
 
 static int add_style(imp_cli_group *group, const imp_cli_style *style) {
     imp_image image = {.size = sizeof image};
-    int status = imp_picture_read(group->job->context, style->path, &image);
+    int status = imp_picture_read(group->job->base.context, style->path, &image);
     if (!status) status = imp_painting_add_style(group->painting, &image, style->weight);
     int code = status ? fail_all(group, status) : 0;
-    imp_image_release(group->job->context, &image);
+    imp_image_release(group->job->base.context, &image);
     return code;
 }
 
 static int create_painting(imp_cli_group *group, const imp_image *photo, const imp_image *initial) {
     const imp_cli_optimize_settings *settings = group->job->settings;
     imp_painting_options options = settings->painting;
-    options.enlarge = settings->enlarge;
     if (settings->keep_colors)
         options.keep_colors = strcmp(settings->keep_colors, "before") == 0 ? IMP_COLORS_BEFORE : IMP_COLORS_AFTER;
     options.start_image = initial;
-    return imp_painting_create(group->job->context, group->job->model, photo, &options, &group->painting);
+    return imp_painting_create(group->job->base.context, group->job->base.model, photo, &options, &group->painting);
 }
 
 /* Takes the photo into the painting, which its first photo makes. The photo is kept no longer than that needs. */
 static int take_photo(imp_cli_group *group, imp_cli_photo *photo, const imp_image *initial) {
-    imp_context *context = group->job->context;
+    imp_context *context = group->job->base.context;
     imp_image image = {.size = sizeof image};
-    take(group->job, photo);
+    imp_cli_job_take(&group->job->base, photo);
     int status = imp_picture_read(context, photo->path, &image), code = 0;
     if (status) {
         code = imp_cli_fail_status(context, status);
     } else if (!group->painting) {
         status = create_painting(group, &image, initial);
-        if (status) code = fail_size(group, photo, status);
+        if (status) code = imp_cli_job_fail_size(&group->job->base, photo, status);
     } else {
         status = imp_painting_add_photo(group->painting, &image, initial);
         if (status) code = imp_cli_fail(imp_cli_exit_code(status), "%s: %s", photo->path, imp_error(context));
@@ -104,59 +79,40 @@ static int most_photos(const imp_cli_group *group, int fitting) {
 static int estimate(imp_cli_group *group) {
     group->estimate.size = sizeof group->estimate;
     int status = imp_painting_estimate(group->painting, &group->estimate);
-    return status ? fail_size(group, group->photos[0], status) : 0;
-}
-
-/* Refuses what is known not to fit, and warns of what probably does not. --max-memory is the library's affair. */
-static int check_memory(const imp_cli_group *group) {
-    char needed_text[IMP_CLI_SIZE_TEXT], there_text[IMP_CLI_SIZE_TEXT];
-    const double needed = (double)group->estimate.bytes;
-    const double space = (double)imp_cli_address_space_left(), available = (double)imp_cli_memory_available();
-    const char *smaller = group->count > 1 ? "--batch or --size" : "--size";
-    imp_cli_size_text(needed_text, needed);
-    if (needed > space)
-        return imp_cli_fail(IMP_CLI_FAILURE,
-                            "this painting needs about %s, more than the %s that the limit of the "
-                            "process (ulimit -v) leaves: give a smaller %s",
-                            needed_text, imp_cli_size_text(there_text, space), smaller);
-    if (needed > available)
-        imp_cli_warn("this painting needs about %s, and only %s are free: it may be slow or be ended by the system; a "
-                     "smaller %s needs less",
-                     needed_text, imp_cli_size_text(there_text, available), smaller);
-    return 0;
+    return status ? imp_cli_job_fail_size(&group->job->base, group->photos[0], status) : 0;
 }
 
 /* How long it will take: measured, where nobody said. */
 static int estimate_seconds(imp_cli_group *group) {
     const imp_cli_optimize_settings *settings = group->job->settings;
     group->seconds = settings->painting.time_limit * group->count;
-    if (settings->quiet || group->seconds > 0 || group->estimate.iterations == 0) return 0;
+    if (settings->job.quiet || group->seconds > 0 || group->estimate.iterations == 0) return 0;
     int status = imp_painting_estimate_seconds(group->painting, &group->seconds);
-    return status ? fail_size(group, group->photos[0], status) : 0;
+    return status ? imp_cli_job_fail_size(&group->job->base, group->photos[0], status) : 0;
 }
 
 /* The others of the first one's size, as many as go together. */
 static void add_photos(imp_cli_group *group, const imp_image *initial, int *code) {
-    const imp_cli_job *job = group->job;
+    const imp_cli_optimize_job *job = group->job;
     const imp_cli_photo *first = group->photos[0];
-    int count = job->photo_count, next = imp_cli_next_photo(job->photos, count, 0, first), fitting;
+    int count = job->base.photo_count, next = imp_cli_next_photo(job->base.photos, count, 0, first), fitting;
     if (next == count) return;
     int status = imp_painting_most_photos(group->painting, &fitting);
-    if (status) note_code(code, imp_cli_fail_status(job->context, status));
+    if (status) imp_cli_note_code(code, imp_cli_fail_status(job->base.context, status));
     int most = status ? 1 : most_photos(group, fitting);
-    for (; group->count < most && next < count; next = imp_cli_next_photo(job->photos, count, next, first))
-        note_code(code, take_photo(group, &job->photos[next], initial));
+    for (; group->count < most && next < count; next = imp_cli_next_photo(job->base.photos, count, next, first))
+        imp_cli_note_code(code, take_photo(group, &job->base.photos[next], initial));
 }
 
-bool imp_cli_group_begin(imp_cli_job *job, int index, imp_cli_group *group, int *code) {
+bool imp_cli_group_begin(imp_cli_optimize_job *job, int index, imp_cli_group *group, int *code) {
     const imp_cli_optimize_settings *settings = job->settings;
     imp_image initial = {.size = sizeof initial};
     *group = (imp_cli_group){.job = job};
     *code = 0;
-    int status = settings->initial ? imp_picture_read(job->context, settings->initial, &initial) : IMP_OK;
+    int status = settings->initial ? imp_picture_read(job->base.context, settings->initial, &initial) : IMP_OK;
     int failure = status ? fail_all(group, status) : 0;
     const imp_image *start = initial.pixels ? &initial : NULL;
-    if (!failure) failure = take_photo(group, &job->photos[index], start);
+    if (!failure) failure = take_photo(group, &job->base.photos[index], start);
     for (int i = 0; !failure && i < settings->styles.count; i++) failure = add_style(group, &job->styles[i]);
     if (!failure) failure = estimate(group);
     if (!failure) {
@@ -164,19 +120,20 @@ bool imp_cli_group_begin(imp_cli_job *job, int index, imp_cli_group *group, int 
         if (group->count > 1) failure = estimate(group);
     }
     if (!failure) {
-        group->resident = imp_cli_memory_expected(job->context, group->estimate.bytes);
-        failure = check_memory(group);
+        group->resident = imp_cli_memory_expected(job->base.context, group->estimate.bytes);
+        const char *smaller = group->count > 1 ? "--batch or --size" : "--size";
+        failure = imp_cli_job_check_memory(group->estimate.bytes, smaller);
     }
     if (!failure) failure = estimate_seconds(group);
-    imp_image_release(job->context, &initial);
-    note_code(code, failure);
+    imp_image_release(job->base.context, &initial);
+    imp_cli_note_code(code, failure);
     return !failure;
 }
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */
 
 static void print_start_json(const imp_cli_group *group, const imp_cli_photo *photo, const imp_context_info *info) {
-    const imp_cli_job *job = group->job;
+    const imp_cli_optimize_job *job = group->job;
     const imp_estimate *estimate = &group->estimate;
     fputs("{\"event\":\"start\",\"photo\":", stdout);
     imp_json_text(stdout, photo->path);
@@ -211,7 +168,7 @@ static void print_start_text(const imp_cli_group *group, const imp_context_info 
         imp_cli_print_text(group->photos[i]->path);
     }
     fputs(" -> ", stdout);
-    imp_cli_print_text(group->count > 1 ? settings->output : group->photos[0]->output);
+    imp_cli_print_text(group->count > 1 ? settings->job.output : group->photos[0]->output);
     printf(": %dx%d pixels, ", estimate->width, estimate->height);
     if (group->count > 1) printf("%d photos together, ", group->count);
     printf("%s\n", imp_cli_count_text(count, settings->styles.count, "style"));
@@ -228,10 +185,10 @@ static void print_start_text(const imp_cli_group *group, const imp_context_info 
 
 static void print_start(const imp_cli_group *group) {
     imp_context_info info = {.size = sizeof info};
-    imp_context_get_info(group->job->context, &info);
-    for (int i = 0; i < group->count && group->job->settings->json; i++)
+    imp_context_get_info(group->job->base.context, &info);
+    for (int i = 0; i < group->count && group->job->settings->job.json; i++)
         print_start_json(group, group->photos[i], &info);
-    if (!group->job->settings->json && !group->job->settings->quiet) print_start_text(group, &info);
+    if (!group->job->settings->job.json && !group->job->settings->job.quiet) print_start_text(group, &info);
     imp_cli_flush();
 }
 
@@ -241,7 +198,7 @@ static void print_done(const imp_cli_group *group, int index) {
     const imp_progress *progress = &group->progress[index];
     char count[IMP_CLI_COUNT_TEXT];
     imp_cli_bar_end();
-    if (settings->json) {
+    if (settings->job.json) {
         fputs("{\"event\":\"done\",\"photo\":", stdout);
         imp_json_text(stdout, photo->path);
         fputs(",\"output\":", stdout);
@@ -252,7 +209,7 @@ static void print_done(const imp_cli_group *group, int index) {
         fputs(",\"seconds\":", stdout);
         imp_json_number(stdout, progress->seconds);
         printf(",\"interrupted\":%s}\n", imp_cli_signal() ? "true" : "false");
-    } else if (!settings->quiet) {
+    } else if (!settings->job.quiet) {
         imp_cli_print_text(photo->output);
         printf(": %s in %.1f s", imp_cli_count_text(count, progress->iteration, "iteration"), progress->seconds);
         if (progress->iteration > 0) printf(", loss %.5g", progress->total_loss);
@@ -282,10 +239,10 @@ static void show_progress(imp_cli_group *group, imp_cli_progress *shown) {
 static int step_all(imp_cli_group *group) {
     const imp_cli_optimize_settings *settings = group->job->settings;
     imp_cli_progress shown = {
-        .json = settings->json, .quiet = settings->quiet, .timed = settings->painting.time_limit > 0};
+        .json = settings->job.json, .quiet = settings->job.quiet, .timed = settings->painting.time_limit > 0};
     char photos[IMP_CLI_PHOTOS_TEXT];
-    if (group->job->photo_count > 1)
-        shown.photos = imp_cli_photos_text(photos, group->job->tried, group->count, group->job->photo_count);
+    if (group->job->base.photo_count > 1)
+        shown.photos = imp_cli_photos_text(photos, group->job->base.tried, group->count, group->job->base.photo_count);
     for (int i = 0; i < group->count; i++) group->progress[i] = (imp_progress){.size = sizeof(imp_progress)};
     if (group->estimate.iterations == 0) return IMP_OK;
     while (!group->progress[0].done && !imp_cli_signal()) {
@@ -298,14 +255,12 @@ static int step_all(imp_cli_group *group) {
 }
 
 static int write_picture(const imp_cli_group *group, int index) {
-    const imp_cli_optimize_settings *settings = group->job->settings;
-    imp_context *context = group->job->context;
+    const imp_cli_job *job = &group->job->base;
     imp_image picture = {.size = sizeof picture};
-    bool deep = settings->depth && strcmp(settings->depth, "16") == 0;
-    int status = imp_painting_image_of(group->painting, index, deep ? IMP_DEPTH_16 : IMP_DEPTH_8, &picture);
-    if (!status) status = imp_picture_write(context, group->photos[index]->output, &picture, settings->quality);
-    int code = status ? imp_cli_fail_status(context, status) : 0;
-    imp_image_release(context, &picture);
+    int status = imp_painting_image_of(group->painting, index, imp_cli_job_depth(job), &picture);
+    int code = status ? imp_cli_fail_status(job->context, status) : 0;
+    if (!code) code = imp_cli_job_write(job, group->photos[index], &picture);
+    imp_image_release(job->context, &picture);
     return code;
 }
 
@@ -313,11 +268,11 @@ static int write_picture(const imp_cli_group *group, int index) {
 static int end_numeric(const imp_cli_group *group, int index, const char *message) {
     const imp_cli_photo *photo = group->photos[index];
     if (group->progress[index].iteration == 0)
-        return imp_cli_fail(IMP_CLI_FAILURE, "%s%s%s", group->job->photo_count > 1 ? photo->path : "",
-                            group->job->photo_count > 1 ? ": " : "", message);
+        return imp_cli_fail(IMP_CLI_FAILURE, "%s%s%s", group->job->base.photo_count > 1 ? photo->path : "",
+                            group->job->base.photo_count > 1 ? ": " : "", message);
     int code = write_picture(group, index);
     if (code) return code;
-    if (group->job->photo_count == 1)
+    if (group->job->base.photo_count == 1)
         return imp_cli_fail(IMP_CLI_FAILURE, "%s (written to %s)", message, photo->output);
     return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s (written to %s)", photo->path, message, photo->output);
 }
@@ -326,7 +281,7 @@ static int end_numeric(const imp_cli_group *group, int index, const char *messag
 static int end_by_failure(const imp_cli_group *group, int status) {
     char message[IMP_CLI_PATH];
     int code = imp_cli_exit_code(status);
-    snprintf(message, sizeof message, "%s", imp_error(group->job->context));
+    snprintf(message, sizeof message, "%s", imp_error(group->job->base.context));
     if (group->progress[0].iteration == 0) return imp_cli_fail(code, "%s", message);
     for (int i = 0; i < group->count; i++) {
         if (write_picture(group, i)) continue; /* it said so */
@@ -342,6 +297,10 @@ static bool has_failed_photo(const imp_cli_group *group) {
     return false;
 }
 
+static int node_at(const void *painting, int index, imp_node_profile *profile) {
+    return imp_painting_profile(painting, index, profile);
+}
+
 int imp_cli_group_paint(imp_cli_group *group) {
     char message[IMP_CLI_PATH] = "the loss is no longer a finite number: lower the learning rate or the content and "
                                  "style weights; the picture is the last good one";
@@ -350,14 +309,15 @@ int imp_cli_group_paint(imp_cli_group *group) {
     imp_cli_catch_signals();
     int status = step_all(group);
     if (status && (status != IMP_ERR_NUMERIC || !has_failed_photo(group))) return end_by_failure(group, status);
-    if (status) snprintf(message, sizeof message, "%s", imp_error(group->job->context));
+    if (status) snprintf(message, sizeof message, "%s", imp_error(group->job->base.context));
     for (int i = 0; i < group->count; i++) {
         int failure = group->progress[i].failed ? end_numeric(group, i, message) : write_picture(group, i);
-        note_code(&code, failure);
+        imp_cli_note_code(&code, failure);
         if (failure) continue;
         print_done(group, i);
-        group->job->painted++;
+        group->job->base.painted++;
     }
-    if (group->job->settings->verbose && !status) imp_cli_print_profile(group->painting, group->job->settings->json);
+    if (group->job->settings->job.verbose && !status)
+        imp_cli_print_profile(node_at, group->painting, group->job->settings->job.json);
     return code;
 }

@@ -3,7 +3,6 @@
 #define IMP_CLI_GROUP_H
 
 #include "cli/optimize_options.h"
-#include "cli/photos.h"
 
 typedef struct imp_cli_style {
     char path[IMP_CLI_PATH];
@@ -11,19 +10,14 @@ typedef struct imp_cli_style {
 } imp_cli_style;
 
 /* What all groups share. */
-typedef struct imp_cli_job {
+typedef struct imp_cli_optimize_job {
+    imp_cli_job base;
     const imp_cli_optimize_settings *settings;
-    imp_context *context;
-    const imp_model *model;
     imp_cli_style styles[IMP_CLI_MAX_TEXTS]; /* as many as the settings have */
-    imp_cli_photo *photos;
-    int photo_count;
-    int tried, painted; /* photos that were taken so far, and those that were written whole */
-    bool hopeless;      /* what failed would fail for every photo */
-} imp_cli_job;
+} imp_cli_optimize_job;
 
 typedef struct imp_cli_group {
-    imp_cli_job *job;
+    imp_cli_optimize_job *job;
     imp_cli_photo *photos[IMP_MAX_PHOTOS];
     int count;
     imp_painting *painting;
@@ -36,7 +30,7 @@ typedef struct imp_cli_group {
 /* Makes the painting of the photo at index, and adds those of its size that go with it. All of them are taken, the ones
    too that cannot be read, which it says, and where there can be no painting of that size, all of that size. *code: the
    exit code of the first failure, or 0. Returns false when nothing can be painted. */
-bool imp_cli_group_begin(imp_cli_job *job, int index, imp_cli_group *group, int *code);
+bool imp_cli_group_begin(imp_cli_optimize_job *job, int index, imp_cli_group *group, int *code);
 
 /* Paints, writes and tells of each. Returns the exit code. */
 int imp_cli_group_paint(imp_cli_group *group);

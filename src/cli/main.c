@@ -41,6 +41,7 @@ static const imp_cli_command help_command = {.name = "help",
                                              .run = run_help};
 
 static const imp_cli_command *const commands[] = {&imp_cli_optimize,
+                                                  &imp_cli_stylize,
                                                   &imp_cli_evaluate,
                                                   &imp_cli_train,
                                                   &imp_cli_model_import,
@@ -48,6 +49,7 @@ static const imp_cli_command *const commands[] = {&imp_cli_optimize,
                                                   &imp_cli_model_info,
                                                   &imp_cli_model_verify,
                                                   &imp_cli_bench_optimize,
+                                                  &imp_cli_bench_stylize,
                                                   &imp_cli_bench_train,
                                                   &help_command,
                                                   NULL};

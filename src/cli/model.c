@@ -8,8 +8,11 @@
 #include "cli/commands.h"
 #include "cli/models_folder.h"
 #include "cli/report.h"
+#include "cli/shared_options.h"
 #include "cli/system.h"
 #include "impasto.h"
+
+enum { MOST_STYLES = 8 }; /* whose names a summary has */
 
 typedef struct model_settings {
     const char *output, *half, *preprocessing;
@@ -27,8 +30,6 @@ static const char *preprocessing_at(int index) {
 }
 
 #define AT(field) .offset = offsetof(model_settings, field)
-#define JSON_OPTION                                                                                                    \
-    { .name = "json", .kind = IMP_CLI_FLAG, AT(json), .help = "Print one JSON object, for programs." }
 
 static const imp_cli_option import_options[] = {
     {.name = "output",
@@ -50,10 +51,10 @@ static const imp_cli_option import_options[] = {
      .value = "NAME",
      .choice = preprocessing_at,
      .help = "What the weights expect, where the file's names do not tell it rightly."},
-    JSON_OPTION,
+    IMP_CLI_ROW_JSON(AT(json)),
     {0}};
 
-static const imp_cli_option json_options[] = {JSON_OPTION, {0}};
+static const imp_cli_option json_options[] = {IMP_CLI_ROW_JSON(AT(json)), {0}};
 
 static imp_context *create_context(void) {
     imp_context *context;
@@ -87,13 +88,27 @@ static void print_summary_json(const char *path, const imp_model *model) {
     imp_json_number(stdout, (double)info.feature_scale);
     printf(",\"tensor_count\":%d,\"parameter_count\":%llu", info.tensor_count,
            (unsigned long long)info.parameter_count);
+    fputs(",\"styles\":[", stdout);
+    for (int i = 0; imp_model_style_name(model, i); i++) {
+        if (i) putchar(',');
+        imp_json_text(stdout, imp_model_style_name(model, i));
+    }
+    putchar(']');
 }
 
 static void print_summary(const char *path, const imp_model *model) {
     imp_model_info info = {.size = sizeof info};
     imp_model_get_info(model, &info);
-    printf("%s: %s, %s preprocessing, %d tensors, %.1f million parameters\n", path, info.architecture,
-           info.preprocessing, info.tensor_count, 1e-6 * (double)info.parameter_count);
+    int styles = 0;
+    while (imp_model_style_name(model, styles)) styles++;
+    printf("%s: %s, %s preprocessing, %d tensors, %.1f million parameters", path, info.architecture, info.preprocessing,
+           info.tensor_count, 1e-6 * (double)info.parameter_count);
+    for (int i = 0; i < styles && i < MOST_STYLES; i++) {
+        fputs(i ? ", " : "; paints ", stdout);
+        imp_cli_print_text(imp_model_style_name(model, i));
+    }
+    if (styles > MOST_STYLES) printf(" and %d more styles", styles - MOST_STYLES);
+    putchar('\n');
 }
 
 /* ---- import ------------------------------------------------------------------------------------------------------ */
@@ -270,6 +285,11 @@ static void print_info(const char *path, const imp_model *model) {
     printf("\nfeature scale: %.6g\nlayers:", (double)info.feature_scale);
     for (int i = 0; imp_model_layer_name(model, i); i++) printf(" %s", imp_model_layer_name(model, i));
     putchar('\n');
+    for (int i = 0; imp_model_style_name(model, i); i++) {
+        printf("style %d: ", i + 1);
+        imp_cli_print_text(imp_model_style_name(model, i));
+        putchar('\n');
+    }
     print_tensors(model);
 }
 

@@ -1,28 +1,21 @@
 /* The options of `impasto optimize`, as data. */
 #include "cli/optimize_options.h"
 
+#include "cli/shared_options.h"
+
 /* Bounds that no picture needs to pass; what they mean is in impasto.h. */
-#define MIN_SIDE 16
 #define MAX_WEIGHT 1e12
 #define MAX_ITERATIONS 1000000
 #define MAX_SECONDS (30 * 24 * 3600.0)
 
-/* Declares name_at(index) over a list of names. */
-#define NAMES(function, ...)                                                                                           \
-    static const char *function(int index) {                                                                           \
-        static const char *const names[] = {__VA_ARGS__, NULL};                                                        \
-        return names[index];                                                                                           \
-    }
+static IMP_CLI_NAMES(optimizer_at, "adam", "lbfgs", "lbfgs-linesearch") static IMP_CLI_NAMES(
+    pooling_at, "max",
+    "average") static IMP_CLI_NAMES(padding_at, "zero",
+                                    "replicate") static IMP_CLI_NAMES(colors_at, "before",
+                                                                      "after") static IMP_CLI_NAMES(start_at, "content",
+                                                                                                    "noise")
 
-NAMES(optimizer_at, "adam", "lbfgs", "lbfgs-linesearch")
-NAMES(pooling_at, "max", "average")
-NAMES(padding_at, "zero", "replicate")
-NAMES(precision_at, "f32", "bf16", "auto")
-NAMES(colors_at, "before", "after")
-NAMES(start_at, "content", "noise")
-NAMES(depth_at, "8", "16")
-
-void imp_cli_optimize_defaults(void *user) {
+    void imp_cli_optimize_defaults(void *user) {
     imp_cli_optimize_settings *settings = user;
     imp_painting_options_default(&settings->painting);
 }
@@ -39,13 +32,10 @@ const imp_cli_option imp_cli_optimize_options[] = {
     {"style", 's', .kind = IMP_CLI_TEXTS, AT(styles), .value = "PAINTING[:WEIGHT]",
      .help = "The painting whose manner is taken. May be given several times, each with its weight (1 where none is "
              "given)."},
-    {"output", 'o', TEXT, AT(output), .value = "OUT",
-     .help = "The picture to write; its ending tells the format (.jpg, .png; with the vips module .webp, .tif, .avif). "
-             "Or a folder, in which each photo keeps its name; several photos need one."},
-    {"size", 0, WHOLE(MIN_SIDE, IMP_IMAGE_MAX_SIDE), AT(painting.longer_side), .value = "PIXELS",
-     .help = "Longer side of the result; 512 where it is not given. A photo that is smaller stays as it is."},
-    {"enlarge", 0, FLAG, AT(enlarge), .help = "Enlarge a photo that is smaller than --size."},
-    {"style-size", 0, WHOLE(MIN_SIDE, IMP_IMAGE_MAX_SIDE), AT(painting.style_side), .value = "PIXELS",
+    IMP_CLI_ROW_OUTPUT(AT(job.output)),
+    IMP_CLI_ROW_SIZE(AT(job.longer_side)),
+    IMP_CLI_ROW_ENLARGE(AT(job.enlarge)),
+    {"style-size", 0, WHOLE(IMP_CLI_MIN_SIDE, IMP_IMAGE_MAX_SIDE), AT(painting.style_side), .value = "PIXELS",
      .help = "Longer side to which paintings are resized: the size of the strokes; that of the result where it is not "
              "given."},
     {"preset", 'p', CHOICE(imp_preset_name), .describe = imp_preset_description, AT(painting.preset), .value = "NAME",
@@ -82,28 +72,19 @@ const imp_cli_option imp_cli_optimize_options[] = {
     {"init", 0, TEXT, AT(initial), .value = "PICTURE", .help = "Start from this picture."},
     {"seed", 0, .kind = IMP_CLI_SEED, AT(painting.seed), .value = "N",
      .help = "Of the noise: the same seed gives the same picture."},
-    {"depth", 0, CHOICE(depth_at), AT(depth), .value = "BITS",
-     .help = "Bits of each sample of the result; 16 for .png and .tif only."},
-    {"quality", 'q', WHOLE(1, 100), AT(quality), .value = "N",
-     .help = "Of .jpg, .webp and .avif; 92 where it is not given."},
-    {"model", 'm', TEXT, AT(model), .value = "MODEL",
-     .help = "A model file, or the name of an installed one (see impasto model list); vgg19 where it is not given."},
-    {"threads", 'j', WHOLE(1, IMP_CLI_MAX_THREADS), AT(threads), .value = "N",
-     .help = "Threads; one for each processor where it is not given. The result is the same for any number."},
-    {"max-memory", 0, .kind = IMP_CLI_BYTES, .minimum = IMP_CLI_MIN_MEMORY, .maximum = IMP_CLI_MAX_MEMORY,
-     AT(memory_limit), .value = "BYTES",
-     .help = "Use no more memory than this (800M, 2G): a large picture is then painted in strips, which takes longer."},
+    IMP_CLI_ROW_DEPTH(AT(job.depth)),
+    IMP_CLI_ROW_QUALITY(AT(job.quality)),
+    IMP_CLI_ROW_MODEL(AT(job.model)),
+    IMP_CLI_ROW_THREADS(AT(job.threads)),
+    IMP_CLI_ROW_MEMORY(AT(job.memory_limit), ": a large picture is then painted in strips, which takes longer."),
     {"batch", 0, WHOLE(1, IMP_MAX_PHOTOS), AT(batch), .value = "N",
      .help =
          "Paint up to N photos of one size together; where it is not given, as many as gain by it. Each comes out as "
          "it would alone, but takes memory of its own; --max-memory lowers N."},
-    {"precision", 0, CHOICE(precision_at), AT(painting.precision), .value = "TYPE",
-     .help =
-         "Of the network's feature maps: bf16 halves their memory and, where the CPU has it, takes less time; auto."},
-    {"instruction-set", 0, CHOICE(imp_instruction_set_name), AT(instruction_set), .value = "NAME",
-     .help = "Use no more of the processor than this."},
-    {"json", 0, FLAG, AT(json), .help = "Print events for programs: one JSON object a line."},
-    {"quiet", 0, FLAG, AT(quiet), .help = "Print nothing but warnings and errors."},
-    {"verbose", 'v', FLAG, AT(verbose), .help = "Afterwards, print what ran and how long it took."},
+    IMP_CLI_ROW_PRECISION(AT(job.precision)),
+    IMP_CLI_ROW_INSTRUCTION_SET(AT(job.instruction_set)),
+    IMP_CLI_ROW_EVENTS(AT(job.json)),
+    IMP_CLI_ROW_QUIET(AT(job.quiet)),
+    IMP_CLI_ROW_VERBOSE(AT(job.verbose)),
     {0}};
 /* clang-format on */

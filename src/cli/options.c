@@ -10,6 +10,8 @@
 #include "cli/report.h"
 #include "impasto.h"
 
+#define MAX_WEIGHT 1e6 /* of one among several */
+
 bool imp_cli_number(const char *text, double *number) {
     /* strtod alone would take " 5", "nan", "inf" and "0x10" as well. */
     if (*text == '\0' || text[strspn(text, "0123456789.eE+-")] != '\0') return false;
@@ -153,6 +155,26 @@ static int set_value(const imp_cli_option *option, const char *text, void *setti
     if (set_number(option, text, place)) return 0;
     char range[IMP_CLI_RANGE_TEXT];
     return imp_cli_fail(IMP_CLI_USAGE, "--%s: '%s' is not %s", option->name, text, imp_cli_range_text(range, option));
+}
+
+int imp_cli_split_weight(const char *option, const char *text, size_t length,
+                         bool (*is_name)(const void *user, const char *name), const void *user,
+                         char name[IMP_CLI_WEIGHTED], double *weight) {
+    *weight = 1;
+    if (length >= IMP_CLI_WEIGHTED) return imp_cli_fail(IMP_CLI_USAGE, "--%s: the value is too long", option);
+    memcpy(name, text, length);
+    name[length] = '\0';
+    char *colon = strrchr(name, ':');
+    if (!colon || colon == name || is_name(user, name)) return 0;
+    *colon = '\0';
+    bool is_number = imp_cli_number(colon + 1, weight);
+    if (is_number && *weight > 0 && *weight <= MAX_WEIGHT) return 0;
+    if (is_number || is_name(user, name))
+        return imp_cli_fail(IMP_CLI_USAGE, "--%s: the weight '%s' of %s is not a number above 0 and up to %g", option,
+                            colon + 1, name, MAX_WEIGHT);
+    *colon = ':';
+    *weight = 1;
+    return 0;
 }
 
 static const char *plain_name_at(const void *names, int index) {

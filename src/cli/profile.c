@@ -1,14 +1,14 @@
-/* What a painting ran, node by node, for --verbose. */
+/* What a painting or styler ran, node by node, for --verbose. */
 #include "cli/profile.h"
 
 #include <stdio.h>
 
 #include "cli/report.h"
 
-static void print_json(const imp_painting *painting) {
+static void print_json(imp_cli_node_at at, const void *ran) {
     imp_node_profile node = {.size = sizeof node};
     fputs("{\"event\":\"profile\",\"nodes\":[", stdout);
-    for (int i = 0; imp_painting_profile(painting, i, &node) == IMP_OK; i++) {
+    for (int i = 0; at(ran, i, &node) == IMP_OK; i++) {
         fputs(i ? ",{\"name\":" : "{\"name\":", stdout);
         imp_json_text(stdout, node.name);
         fputs(",\"kernel\":", stdout);
@@ -22,12 +22,12 @@ static void print_json(const imp_painting *painting) {
     fputs("]}\n", stdout);
 }
 
-static void print_table(const imp_painting *painting) {
+static void print_table(imp_cli_node_at at, const void *ran) {
     imp_node_profile node = {.size = sizeof node};
     double total = 0;
-    for (int i = 0; imp_painting_profile(painting, i, &node) == IMP_OK; i++) total += node.seconds;
+    for (int i = 0; at(ran, i, &node) == IMP_OK; i++) total += node.seconds;
     printf("%-24s %-9s %-32s %6s %9s %8s %6s\n", "node", "pass", "kernel", "calls", "ms/call", "GFLOP/s", "share");
-    for (int i = 0; imp_painting_profile(painting, i, &node) == IMP_OK; i++) {
+    for (int i = 0; at(ran, i, &node) == IMP_OK; i++) {
         double call = node.calls > 0 ? 1e3 * node.seconds / node.calls : 0;
         double rate = node.seconds > 0 ? 1e-9 * node.operations / node.seconds : 0;
         printf("%-24s %-9s %-32s %6d %9.3f %8.1f %5.1f%%\n", node.name, node.backward ? "backward" : "forward",
@@ -35,9 +35,9 @@ static void print_table(const imp_painting *painting) {
     }
 }
 
-void imp_cli_print_profile(const imp_painting *painting, bool json) {
+void imp_cli_print_profile(imp_cli_node_at at, const void *ran, bool json) {
     if (json)
-        print_json(painting);
+        print_json(at, ran);
     else
-        print_table(painting);
+        print_table(at, ran);
 }

@@ -4,7 +4,7 @@
 
 #include "cli/crops.h"
 #include "cli/models_folder.h"
-#include "cli/options.h"
+#include "cli/shared_options.h"
 
 enum { IMP_CLI_MAX_PREFETCH = 64 };
 
@@ -43,15 +43,7 @@ int imp_cli_trainer_fail(const imp_cli_trainer *trainer, int status);
      .offset = offsetof(type, field.data),                                                                             \
      .value = "FOLDER",                                                                                                \
      .help = "Where relative paths in the recipe begin; the recipe's own folder where it is not given."},              \
-        {"threads",                                                                                                    \
-         'j',                                                                                                          \
-         .kind = IMP_CLI_INTEGER,                                                                                      \
-         .minimum = 1,                                                                                                 \
-         .maximum = 256,                                                                                               \
-         .offset = offsetof(type, field.threads),                                                                      \
-         .value = "N",                                                                                                 \
-         .help = "Threads; one for each processor where it is not given. The result is the same for any "              \
-                 "number."},                                                                                           \
+        IMP_CLI_ROW_THREADS(.offset = offsetof(type, field.threads)),                                                  \
         {"prefetch",                                                                                                   \
          0,                                                                                                            \
          .kind = IMP_CLI_INTEGER,                                                                                      \
@@ -60,11 +52,7 @@ int imp_cli_trainer_fail(const imp_cli_trainer *trainer, int status);
          .offset = offsetof(type, field.prefetch),                                                                     \
          .value = "N",                                                                                                 \
          .help = "Threads that read pictures and cut crops ahead; 1 where it is not given."},                          \
-    {                                                                                                                  \
-        "instruction-set", 0, .kind = IMP_CLI_CHOICE, .choice = imp_instruction_set_name,                              \
-                              .offset = offsetof(type, field.instruction_set), .value = "NAME",                        \
-                              .help = "Use no more of the processor than this."                                        \
-    }
+        IMP_CLI_ROW_INSTRUCTION_SET(.offset = offsetof(type, field.instruction_set))
 /* clang-format on */
 
 #endif
