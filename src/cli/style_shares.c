@@ -66,11 +66,21 @@ static int add_style(const imp_model *model, const char *model_name, const char 
     return 0;
 }
 
-/* What lies between commas, unless the whole is a name. */
+/* Up to the next comma that is in no name. */
+static size_t item_length(const imp_model *model, const char *text) {
+    size_t known = 0;
+    for (int i = 0; imp_model_style_name(model, i); i++) {
+        const char *name = imp_model_style_name(model, i);
+        size_t length = strlen(name);
+        if (strncmp(text, name, length) == 0 && strchr(",:", text[length]) && length > known) known = length;
+    }
+    return known + strcspn(text + known, ",");
+}
+
 static int add_list(const imp_model *model, const char *model_name, const char *text, float *shares) {
     int code = 0;
     while (!code) {
-        size_t length = is_style(model, text) ? strlen(text) : strcspn(text, ",");
+        size_t length = item_length(model, text);
         code = add_style(model, model_name, text, length, shares);
         if (text[length] == '\0') break;
         text += length + 1;

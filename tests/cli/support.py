@@ -1,6 +1,7 @@
 """What the tests of the program share: running it, and pictures and weights made with the standard library alone."""
 import array
 import json
+import math
 import os
 import pathlib
 import random
@@ -175,8 +176,45 @@ def halves_to_floats(data, factor=1):
     return array.array("f", (value * factor for (value,) in struct.iter_unpack("<e", data)))
 
 
-def write_safetensors(path, tensors):
-    header, at = {}, 0
+def fine_tensors(channels, blocks, styles):
+    """A `fine` with random weights, and scales and shifts that differ from style to style."""
+    noise, half, tensors = random.Random(3), channels // 2, []
+
+    def floats(name, shape, scale, mean=0.0):
+        count = math.prod(shape)
+        values = array.array("f", (noise.gauss(mean, scale) for _ in range(count)))
+        tensors.append((name, "F32", shape, values.tobytes()))
+
+    def convolution(name, outputs, inputs, kernel):
+        floats(name + ".weight", [outputs, inputs, kernel, kernel], (2 / (inputs * kernel ** 2)) ** 0.5)
+        floats(name + ".bias", [outputs], 0.1)
+
+    def norm(name):
+        floats(name + ".scale", [styles, channels], 0.3, 1)
+        floats(name + ".shift", [styles, channels], 0.3)
+
+    convolution("down1", half, 12, 3)
+    convolution("down2", channels, half, 3)
+    norm("down2.norm")
+    for block in range(1, blocks + 1):
+        for part in ("first", "second"):
+            convolution(f"block{block}.{part}", channels, channels, 3)
+            norm(f"block{block}.{part}.norm")
+    convolution("up1", half, channels, 3)
+    convolution("up2", 12, half, 3)
+    convolution("skip", 12, 12, 1)
+    return tensors
+
+
+def write_fine(path, styles):
+    """A model of Impasto that paints these styles, as small as they come."""
+    write_safetensors(path, fine_tensors(16, 1, len(styles)), {
+        "format": "impasto", "version": "1", "architecture": "fine", "preprocessing": "signed", "option.channels": "16",
+        "option.blocks": "1", "option.styles": str(len(styles)), "styles": "\n".join(styles)})
+
+
+def write_safetensors(path, tensors, metadata=None):
+    header, at = {"__metadata__": metadata} if metadata else {}, 0
     for name, dtype, shape, data in tensors:
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
         at += len(data)
