@@ -2,12 +2,14 @@
 import json
 import os
 import re
+import signal
+import subprocess
 import struct
 import subprocess
 
 import pytest
 
-from support import SANITIZED, painted, pattern, read_png, refused, run, write_fine, write_png
+from support import PROGRAM, SANITIZED, TIMEOUT, painted, pattern, read_png, refused, run, write_fine, write_png
 
 STYLES = ["starry night", "wave", "a,b:c"]
 
@@ -211,6 +213,23 @@ def test_verbose(shop):
     assert all(node["calls"] == 2 and not node["backward"] for node in nodes)
     assert "block1.first" in painted("stylize", "photo.png", "-m", "single.safetensors", "-o", "out.png", "-v",
                                      folder=shop).out
+
+
+def test_an_interruption_ends_with_a_whole_picture(shop):
+    photos = [f"{k}.png" for k in range(12)]
+    for photo in photos:
+        write_png(shop / photo, 400, 300, bytes(3 * 400 * 300))
+    child = subprocess.Popen([PROGRAM, "stylize", *photos, "-m", "single.safetensors", "-o", "out", "--json"], cwd=shop,
+                             stdout=subprocess.PIPE)
+    while b'"done"' not in child.stdout.readline():
+        pass
+    child.send_signal(signal.SIGINT)
+    rest = child.stdout.read()
+    assert child.wait(TIMEOUT) in (130, 0)  # 0: it was done before the signal came
+    written = sorted(path.name for path in (shop / "out").iterdir())
+    assert len(written) == 1 + rest.count(b'"done"')
+    for name in written:
+        assert read_png(shop / "out" / name).width == 400
 
 
 # ---- refusals ----------------------------------------------------------------------------------------------------------
