@@ -359,7 +359,8 @@ IMP_API int imp_styler_create(imp_context *context, const imp_model *model, int 
 IMP_API int imp_styler_estimate(imp_context *context, const imp_model *model, int width, int height,
                                 const char *precision, imp_estimate *estimate);
 
-/* 1: runs from here on take over the photo's hues at every place, as IMP_COLORS_AFTER does. 0, as at first: the style's. */
+/* 1: runs from here on take over the photo's hues at every place, as IMP_COLORS_AFTER does; 0, as at first: the
+   style's. */
 IMP_API void imp_styler_keep_colors(imp_styler *styler, int keep);
 
 /* photo of the styler's size, painted; *out is created and, on failure, has no pixels. shares: how much of each style of

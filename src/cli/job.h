@@ -1,4 +1,4 @@
-/* What the commands that paint photos share: their options, context and model, the photos with their outputs, memory. */
+/* What the commands that paint photos share: options, context and model, the photos with their outputs, memory. */
 #ifndef IMP_CLI_JOB_H
 #define IMP_CLI_JOB_H
 
@@ -27,8 +27,8 @@ typedef struct imp_cli_job {
    imp_cli_job_free then, too. The paths must stay. */
 int imp_cli_job_begin(imp_cli_job *job, const imp_cli_job_settings *settings, char **paths, int count);
 
-/* Opens the model. The context is made anew where there is a memory limit: what model and program take, which that counts
-   too, is known only then. */
+/* Opens the model. The context is made anew where there is a memory limit: what model and program take, which that
+   counts too, is known only then. */
 int imp_cli_job_open_model(imp_cli_job *job);
 
 void imp_cli_job_free(imp_cli_job *job);
@@ -36,15 +36,15 @@ void imp_cli_job_free(imp_cli_job *job);
 /* The longer side and --enlarge, for the sizes of the results. */
 imp_painting_options imp_cli_job_sizes(const imp_cli_job *job);
 
-/* Finds each photo's size where there are several, which tells those that go together; those that have none are taken. */
+/* Finds each photo's size where there are several, which tells those that go together; those without one are taken. */
 int imp_cli_job_find_sizes(imp_cli_job *job);
 
 void imp_cli_job_take(imp_cli_job *job, imp_cli_photo *photo);
 /* All that are left of the photo's size; returns how many. */
 int imp_cli_job_take_size(imp_cli_job *job, const imp_cli_photo *photo);
 
-/* What failed was not the photo's fault: nothing of its size can be painted, and all of them are taken. Returns the exit
-   code after saying so. */
+/* What failed was not the photo's fault: nothing of its size can be painted, and all of them are taken. Returns the
+   exit code after saying so. */
 int imp_cli_job_fail_size(imp_cli_job *job, const imp_cli_photo *photo, int status);
 
 /* Refuses what is known not to fit, and warns of what probably does not. smaller: the options that make it so.

@@ -65,9 +65,9 @@ int imp_cli_parse(const imp_cli_command *command, char **words, int count, void 
 /* A number without trailing text, space, "nan" or "inf"; false for anything else and for what overflows. */
 bool imp_cli_number(const char *text, double *number);
 
-/* Splits text[0..length), "name:2". What is_name knows whole comes first; a weight is what follows the last colon when it
-   reads as a number, or when what stands before is a name: then a wrong weight is called so. name: the whole or what stands
-   before; IMP_CLI_WEIGHTED bytes. weight: above 0, 1 where there is none. option: for messages. Returns 0 or the exit code. */
+/* Splits text[0..length), "name:2". What is_name knows whole comes first; a weight is what follows the last colon when
+   it reads as a number, or when what stands before is a name: then a wrong weight is called so. name: the whole or what
+   stands before. weight: above 0, 1 where there is none. option: for messages. Returns 0 or the exit code. */
 enum { IMP_CLI_WEIGHTED = 4096 };
 int imp_cli_split_weight(const char *option, const char *text, size_t length,
                          bool (*is_name)(const void *user, const char *name), const void *user,

@@ -5,8 +5,8 @@
 #include "models/stylers.h"
 
 /* What imp_styler_create makes. For batch pictures of width x height, of any size: they are padded to whole squares
-   inside. model outlives the styler; where its weights change it must be refreshed (imp_network_refresh). IMP_ERR_ARGUMENT: the model paints
-   nothing. */
+   inside. model outlives the styler; where its weights change it must be refreshed (imp_network_refresh).
+   IMP_ERR_ARGUMENT: the model paints nothing. */
 int imp_styler_make(imp_context *context, const imp_model *model, int width, int height, int batch, imp_element element,
                     imp_styler **styler);
 
