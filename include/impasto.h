@@ -212,6 +212,14 @@ typedef enum imp_keep_colors { IMP_COLORS_OF_STYLE = 0, IMP_COLORS_BEFORE = 1, I
 /* A number that is left to the preset. */
 #define IMP_PRESET_VALUE (-1.0)
 
+/* A network whose losses are multiplied by weight, above 0. As it is for good, so that there can be lists of it. */
+typedef struct imp_weighted_model {
+    const imp_model *model;
+    double weight;
+} imp_weighted_model;
+
+#define IMP_MAX_MODELS 8
+
 typedef struct imp_painting_options {
     size_t size;                /* sizeof(imp_painting_options) */
     const char *preset;         /* NULL: "default"; see imp_preset_name */
@@ -240,6 +248,16 @@ typedef struct imp_painting_options {
     double least_gain;            /* a scale ends before its iterations are done when the last ten lowered its loss by
                                      less than this share of it; 0: never; IMP_PRESET_VALUE: as the preset, or never where
                                      iterations or time_limit are given */
+    /* Mixed features: networks whose losses are added, in place of imp_painting_create's model, which may then be NULL;
+       up to IMP_MAX_MODELS. Read during create only; the models must outlive the painting. Of the lists of layers each
+       takes the names that it has, and no name may be unknown to all of them. NULL: that model alone. */
+    const imp_weighted_model *models;
+    int model_count;
+    /* A cheap network by which the picture is sketched before the others finish it: all scales but the last, and of the
+       last one's iterations the first sketch_share, which then count as a scale of their own. It must outlive the
+       painting. NULL: none. */
+    const imp_model *sketch;
+    double sketch_share; /* 0..1, but the others keep the last iteration; IMP_PRESET_VALUE: 0.5 */
 } imp_painting_options;
 
 IMP_API void imp_painting_options_default(imp_painting_options *options);
@@ -250,7 +268,8 @@ IMP_API const char *imp_preset_description(int index);
 IMP_API const char *imp_style_loss_name(int index);
 IMP_API const char *imp_style_loss_description(int index);
 
-/* Checks every option and takes a copy of what it needs of photo, so that the caller may release it at once. */
+/* Checks every option and takes a copy of what it needs of photo, so that the caller may release it at once. The model
+   must outlive the painting. */
 IMP_API int imp_painting_create(imp_context *context, const imp_model *model, const imp_image *photo,
                                 const imp_painting_options *options, imp_painting **painting);
 

@@ -13,11 +13,12 @@ int imp_painting_create(imp_context *context, const imp_model *model, const imp_
     imp_painting_options complete;
     if (painting) *painting = NULL;
     if (!context) return IMP_ERR_ARGUMENT;
-    if (!painting || !model || !photo)
-        return imp_fail(context, IMP_ERR_ARGUMENT, "imp_painting_create: model, photo or painting is NULL");
     imp_painting_options_default(&complete);
     int status = options ? imp_struct_read(context, options, &complete, sizeof complete, "painting options") : IMP_OK;
-    if (!status) status = imp_image_check(context, photo, "photo");
+    if (status) return status;
+    if (!painting || !photo || (!model && !complete.models))
+        return imp_fail(context, IMP_ERR_ARGUMENT, "imp_painting_create: model, photo or painting is NULL");
+    status = imp_image_check(context, photo, "photo");
     if (!status && complete.start_image) status = imp_image_check(context, complete.start_image, "start image");
     return status ? status : imp_paint_create(context, model, photo, &complete, painting);
 }

@@ -41,8 +41,11 @@ int imp_strips_measure(imp_context *context, const imp_network *network, const i
     int status = imp_strips_choose(context, network, options, memory, &layout);
 
     if (status != IMP_OK) return status;
-    *cost = (imp_strips_cost){
-        .bytes = layout.bytes, .operations = layout.operations, .forward = layout.forward, .parts = layout.part_count};
+    *cost = (imp_strips_cost){.bytes = layout.bytes,
+                              .operations = layout.operations,
+                              .forward = layout.forward,
+                              .parts = layout.part_count,
+                              .uncut = layout.is_uncut ? network : NULL};
     for (int i = 0; i < layout.part_count; i++) cost->windows += layout.parts[i].windows;
     return IMP_OK;
 }

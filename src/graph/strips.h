@@ -21,10 +21,11 @@ typedef struct imp_strips imp_strips;
 
 /* What a way of running takes. */
 typedef struct imp_strips_cost {
-    uint64_t bytes;     /* of memory, with the targets and the weights that would be added to the network */
-    double operations;  /* of one forward (and, with options->backward, one backward) pass */
-    double forward;     /* of them, those of a forward pass alone */
-    int parts, windows; /* windows: of all parts; 1: nothing is computed twice */
+    uint64_t bytes;           /* of memory, with the targets and the weights that would be added to the network */
+    double operations;        /* of one forward (and, with options->backward, one backward) pass */
+    double forward;           /* of them, those of a forward pass alone */
+    int parts, windows;       /* windows: of all parts; 1: nothing is computed twice */
+    const imp_network *uncut; /* the network, where it is of a kind that runs whole only; else NULL */
 } imp_strips_cost;
 
 /* The cheapest way that takes no more than memory bytes (0: no limit); where there is none, the one that takes the

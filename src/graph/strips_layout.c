@@ -413,7 +413,8 @@ static int choose(chooser *made, uint64_t memory, imp_strips_layout *layout) {
     status = list_heights(made, 0, 1, 0);
     if (status != IMP_OK) return status;
     if (lay_out(made, 0, UINT64_MAX, layout) && (memory == 0 || layout->bytes <= memory)) return IMP_OK;
-    if (!can_be_cut(made->network, made->options)) return IMP_OK;
+    layout->is_uncut = !can_be_cut(made->network, made->options);
+    if (layout->is_uncut) return IMP_OK;
     find_boundaries(made);
     for (int from = 0; from < made->segments && status == IMP_OK; from++)
         for (int to = from + 1; to <= made->segments && status == IMP_OK; to++)

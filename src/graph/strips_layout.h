@@ -27,6 +27,7 @@ typedef struct imp_strips_layout {
     size_t arena_floats;
     uint64_t bytes;             /* of everything */
     double operations, forward; /* of them, those of a forward pass alone */
+    int is_uncut;               /* the network is not of a kind that can be cut: with less memory there is no way */
 } imp_strips_layout;
 
 /* The cheapest layout of at most memory bytes (0: no limit), or the smallest. */

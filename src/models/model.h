@@ -21,6 +21,8 @@ typedef struct imp_architecture {
     const char *name;          /* "vgg19"; NULL ends a table */
     int imported;              /* weights of other programs are brought in for it */
     const char *preprocessing; /* that a training begins with */
+    /* What losses look at where nobody says; NULL: what the preset says, which is a VGG's. */
+    const char *content_layers, *style_layers;
     const imp_architecture_option *options;
     /* Fills layers and parameters (names and shapes, data NULL). options: a value for each of the list's. */
     int (*build)(imp_context *context, const int *options, imp_network *network);

@@ -1,6 +1,8 @@
 /* Adding up what is there at each moment of a scale, and choosing what fits. */
 #include "style/budget.h"
 
+#include <stdio.h>
+
 #include "base/memory.h"
 #include "style/descent.h"
 
@@ -60,18 +62,23 @@ static scale_bytes measure_scale(const imp_budget *budget, int index, int histor
     return bytes;
 }
 
+static imp_loss_networks networks_of(const imp_budget *budget, const imp_scale *scale) {
+    return imp_settings_networks(budget->settings, scale->is_sketch);
+}
+
 /* Bytes at most while the styles are added; the operations of that are added to the scale's preparation. */
 static int measure_styles(const imp_budget *budget, imp_scale *scale, uint64_t common, uint64_t *bytes) {
     int status = IMP_OK;
     *bytes = 0;
     for (int i = 0; i < budget->style_count && !status; i++) {
         const imp_canvas *whole = &budget->styles[i];
-        imp_canvas style = imp_settings_style_canvas(budget->settings, budget->network, whole, &scale->canvas);
+        imp_canvas style = imp_settings_style_canvas(budget->settings, whole, &scale->canvas);
         uint64_t planes = imp_canvas_is_same(whole, &style) ? 0 : bytes_of(&style);
         imp_strips_cost cost;
-        status =
-            imp_criterion_measure_style(budget->context, budget->network, budget->settings, budget->photos, style.width,
-                                        style.height, imp_limit_left(budget->limit, common + planes), &cost);
+        status = imp_criterion_measure_style(budget->context, networks_of(budget, scale), budget->settings,
+                                             budget->photos, imp_canvas_width(&scale->canvas),
+                                             imp_canvas_height(&scale->canvas), style.width, style.height,
+                                             imp_limit_left(budget->limit, common + planes), &cost);
         if (status) return status;
         *bytes = larger(*bytes, common + planes + larger(cost.bytes, bytes_of_transfer(whole, &style)));
         scale->preparation += cost.operations;
@@ -88,17 +95,28 @@ static int measure(const imp_budget *budget, int index, int history, uint64_t *b
     scale->history = history;
     scale->memory = imp_limit_left(budget->limit, parts.common + parts.beside);
     scale->style_memory = imp_limit_left(budget->limit, parts.common + parts.early);
-    int status = imp_criterion_measure(budget->context, budget->network, budget->settings, budget->photos,
+    int status = imp_criterion_measure(budget->context, networks_of(budget, scale), budget->settings, budget->photos,
                                        imp_canvas_width(&scale->canvas), imp_canvas_height(&scale->canvas),
                                        scale->memory, &cost);
     if (status) return status;
     scale->windows = cost.windows;
+    scale->uncut = cost.uncut;
     scale->operations = cost.operations;
     scale->preparation = cost.forward;
     status = measure_styles(budget, scale, parts.common + parts.early, &with_styles);
     if (status) return status;
     *bytes = larger(larger(parts.without, with_styles), parts.common + parts.beside + cost.bytes);
     return IMP_OK;
+}
+
+static int fail_limit(const imp_budget *budget, const imp_scale *scale, uint64_t bytes) {
+    const imp_canvas *canvas = &scale->canvas;
+    char whole[IMP_NAME_LENGTH + 64] = "";
+    if (scale->uncut) snprintf(whole, sizeof whole, ", since %s cannot run in strips", scale->uncut->architecture);
+    return imp_fail(budget->context, IMP_ERR_MEMORY,
+                    "out of memory: %d x %d pixels need at least %.0f MB%s, and the limit leaves %.0f MB; use a "
+                    "smaller picture or raise the limit",
+                    canvas->width, canvas->height, (double)bytes / (1 << 20), whole, (double)budget->limit / (1 << 20));
 }
 
 int imp_budget_scale(const imp_budget *budget, int index, uint64_t *bytes) {
@@ -114,11 +132,7 @@ int imp_budget_scale(const imp_budget *budget, int index, uint64_t *bytes) {
     do status = measure(budget, index, pairs, bytes);
     while (!status && (*bytes > budget->limit || scale->operations > MUCH_WORK * work) && pairs-- > least);
     if (status || *bytes <= budget->limit) return status;
-    const imp_canvas *canvas = &scale->canvas;
-    return imp_fail(budget->context, IMP_ERR_MEMORY,
-                    "out of memory: %d x %d pixels need at least %.0f MB, and the limit leaves %.0f MB; use a smaller "
-                    "picture or raise the limit",
-                    canvas->width, canvas->height, (double)*bytes / (1 << 20), (double)budget->limit / (1 << 20));
+    return fail_limit(budget, scale, *bytes);
 }
 
 void imp_budget_tell(imp_context *context, const imp_settings *settings, const imp_scale *scale) {

@@ -7,7 +7,6 @@
 
 typedef struct imp_budget {
     imp_context *context;
-    const imp_network *network;
     int photos;               /* painted together */
     imp_settings *settings;   /* whose scales are filled in: history, memory, windows, operations */
     const imp_canvas *styles; /* [style_count] the sizes that the final scale wants */

@@ -1,32 +1,26 @@
-/* The criterion: what one scale's pictures are compared with, and how far off they are. A plan of the network for that
- * size, each photo's content, the styles' statistics, which all of them share; in go planes, out come losses of each
- * picture and the gradient by pixel. */
+/* The criterion: what one scale's pictures are compared with, and how far off they are. A part for each network, with a
+ * plan for that size, each photo's content, the styles' statistics, which all of them share; in go planes, out come
+ * losses of each picture and the gradient by pixel. */
 #ifndef IMP_STYLE_CRITERION_H
 #define IMP_STYLE_CRITERION_H
 
-#include "graph/strips.h"
-#include "style/settings.h"
+#include "style/loss_part.h"
 
 typedef struct imp_criterion imp_criterion;
 
-typedef struct imp_losses {
-    double total, content, style; /* content and style before their weights */
-    double variation;
-    double objective; /* what the gradient is of: total, with the content's lead */
-} imp_losses;
-
-/* For batch pictures of width x height. settings and network outlive the criterion. */
-int imp_criterion_create(imp_context *context, const imp_network *network, const imp_settings *settings, int batch,
+/* For batch pictures of width x height. settings and what the list of networks points to outlive the criterion. */
+int imp_criterion_create(imp_context *context, imp_loss_networks networks, const imp_settings *settings, int batch,
                          int width, int height, imp_criterion **criterion);
 
 /* What a criterion takes: with its content, in the cheapest way within memory bytes (0: no limit), or the one that takes
    the least where there is none. operations: of one evaluation. */
-int imp_criterion_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int batch,
+int imp_criterion_measure(imp_context *context, imp_loss_networks networks, const imp_settings *settings, int batch,
                           int width, int height, uint64_t memory, imp_strips_cost *cost);
 
-/* The same while a style of this size is added to one for batch pictures. */
-int imp_criterion_measure_style(imp_context *context, const imp_network *network, const imp_settings *settings,
-                                int batch, int width, int height, uint64_t memory, imp_strips_cost *cost);
+/* The same while a style of that size is added. */
+int imp_criterion_measure_style(imp_context *context, imp_loss_networks networks, const imp_settings *settings,
+                                int batch, int width, int height, int style_width, int style_height, uint64_t memory,
+                                imp_strips_cost *cost);
 
 /* style: planes [3, height, width] on 0..255, of any size that reaches the deepest style layer. memory: that the
    criterion may take meanwhile; 0: no limit. */

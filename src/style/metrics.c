@@ -61,18 +61,24 @@ static int tap_of_layer(imp_evaluation *evaluation, int layer, unsigned use) {
     return i;
 }
 
+/* What the evaluation looks at. */
+static const imp_loss_network *seen_by(const imp_evaluation *evaluation) {
+    return &evaluation->settings.networks[0];
+}
+
 static void list_layers(imp_evaluation *evaluation) {
-    const imp_settings *settings = &evaluation->settings;
-    const imp_network *network = &evaluation->model->network;
-    for (int i = 0; i < settings->style_count; i++) {
-        const imp_layer *layer = &network->layers[settings->style[i].layer];
-        if (layer->kind == IMP_OPERATION_RELU) layer = &network->layers[layer->input];
+    const imp_loss_network *seen = seen_by(evaluation);
+    const imp_layer *layers = seen->network->layers;
+    for (int i = 0; i < seen->style_count; i++) {
+        const imp_layer *layer = &layers[seen->style[i].layer];
+        if (layer->kind == IMP_OPERATION_RELU && layers[layer->input].kind == IMP_OPERATION_CONVOLUTION)
+            layer = &layers[layer->input];
         evaluation->style[i].name = layer->name;
         evaluation->style[i].scores.name = layer->name;
-        evaluation->style[i].tap = tap_of_layer(evaluation, settings->style[i].layer, IMP_TAP_STATISTICS | IMP_TAP_MAP);
+        evaluation->style[i].tap = tap_of_layer(evaluation, seen->style[i].layer, IMP_TAP_STATISTICS | IMP_TAP_MAP);
     }
-    for (int i = 0; i < settings->content_count; i++)
-        evaluation->content[i].tap = tap_of_layer(evaluation, settings->content[i].layer, IMP_TAP_MAP);
+    for (int i = 0; i < seen->content_count; i++)
+        evaluation->content[i].tap = tap_of_layer(evaluation, seen->content[i].layer, IMP_TAP_MAP);
 }
 
 /* Checks names and numbers. What a painting says of layers and losses holds here too, by the classic preset: one scale,
@@ -125,7 +131,7 @@ int imp_evaluation_create(imp_context *context, const imp_model *model, const im
 
 static void release_pair(imp_evaluation *evaluation) {
     imp_context *context = evaluation->context;
-    for (int i = 0; i < evaluation->settings.style_count; i++) {
+    for (int i = 0; i < seen_by(evaluation)->style_count; i++) {
         style_layer *layer = &evaluation->style[i];
         imp_style_target_free(layer->target);
         imp_release(context, layer->second);
@@ -134,7 +140,7 @@ static void release_pair(imp_evaluation *evaluation) {
         layer->second = NULL;
         layer->features = NULL;
     }
-    for (int i = 0; i < evaluation->settings.content_count; i++) {
+    for (int i = 0; i < seen_by(evaluation)->content_count; i++) {
         imp_map_target_free(context, evaluation->content[i].target);
         evaluation->content[i].target = NULL;
     }
@@ -216,28 +222,29 @@ static int set_style_layer(imp_evaluation *evaluation, const imp_plan *plan, int
 
 /* By a plan of its own size, which goes no further than the style layers need. */
 static int set_style(imp_evaluation *evaluation, const imp_image *style) {
-    const imp_settings *settings = &evaluation->settings;
+    const imp_loss_network *seen = seen_by(evaluation);
     imp_tap taps[IMP_MAX_LOSS_LAYERS];
     imp_canvas whole = {style->width, style->height, 0}, beside = {evaluation->width, evaluation->height, 0};
-    imp_canvas canvas = imp_settings_style_canvas(settings, &evaluation->model->network, &whole, &beside);
+    imp_canvas canvas = imp_settings_style_canvas(&evaluation->settings, &whole, &beside);
     imp_plan *plan = NULL;
     float *planes;
-    for (int i = 0; i < settings->style_count; i++)
-        taps[i] = (imp_tap){settings->style[i].layer, IMP_TAP_STATISTICS | IMP_TAP_MAP};
+    for (int i = 0; i < seen->style_count; i++)
+        taps[i] = (imp_tap){seen->style[i].layer, IMP_TAP_STATISTICS | IMP_TAP_MAP};
     int status = imp_image_to_planes(evaluation->context, style, canvas.width, canvas.height, &planes);
     if (status) return status;
-    status = make_plan(evaluation, taps, settings->style_count, canvas.width, canvas.height, &plan);
+    status = make_plan(evaluation, taps, seen->style_count, canvas.width, canvas.height, &plan);
     if (!status) status = imp_plan_forward(plan, planes);
-    for (int i = 0; i < settings->style_count && !status; i++) status = set_style_layer(evaluation, plan, i);
+    for (int i = 0; i < seen->style_count && !status; i++) status = set_style_layer(evaluation, plan, i);
     imp_plan_free(plan);
     imp_release(evaluation->context, planes);
     return status;
 }
 
 static int make_gradients(imp_evaluation *evaluation) {
+    const imp_loss_network *seen = seen_by(evaluation);
     size_t widest = 0;
-    for (int i = 0; i < evaluation->settings.style_count; i++) {
-        size_t channels = (size_t)evaluation->model->network.layers[evaluation->settings.style[i].layer].channels;
+    for (int i = 0; i < seen->style_count; i++) {
+        size_t channels = (size_t)seen->network->layers[seen->style[i].layer].channels;
         if (channels > widest) widest = channels;
     }
     evaluation->by_second = imp_allocate_zero(evaluation->context, widest * widest, sizeof(float));
@@ -253,7 +260,7 @@ static int set_photo(imp_evaluation *evaluation, const imp_image *photo) {
         status = make_plan(evaluation, evaluation->taps, evaluation->tap_count, evaluation->width, evaluation->height,
                            &evaluation->plan);
     if (!status) status = imp_plan_forward(evaluation->plan, evaluation->photo);
-    for (int i = 0; i < evaluation->settings.content_count && !status; i++)
+    for (int i = 0; i < seen_by(evaluation)->content_count && !status; i++)
         status = imp_plan_copy_map(evaluation->plan, evaluation->content[i].tap, &evaluation->content[i].target);
     return status;
 }
@@ -261,7 +268,7 @@ static int set_photo(imp_evaluation *evaluation, const imp_image *photo) {
 static int check_pair(const imp_evaluation *evaluation, const imp_image *photo, const imp_image *style, int width,
                       int height) {
     imp_context *context = evaluation->context;
-    int least = imp_settings_least_side(&evaluation->settings, &evaluation->model->network);
+    int least = imp_settings_least_side(&evaluation->settings);
     if (least < IMP_EVALUATION_LEAST_SIDE) least = IMP_EVALUATION_LEAST_SIDE;
     if (!photo || !style) return imp_fail(context, IMP_ERR_ARGUMENT, "imp_evaluation_set_pair: photo or style is NULL");
     int status = imp_image_check(context, photo, "photo");
@@ -317,11 +324,11 @@ static int score_pixels(const imp_evaluation *evaluation, const float *planes, i
 
 static void score_content(const imp_evaluation *evaluation, imp_scores *scores) {
     double scale = evaluation->model->network.preprocessing->feature_scale;
-    for (int i = 0; i < evaluation->settings.content_count; i++) {
+    for (int i = 0; i < seen_by(evaluation)->content_count; i++) {
         double values;
         const content_layer *layer = &evaluation->content[i];
         double sum = imp_plan_map_loss(evaluation->plan, layer->tap, 0, layer->target, &values);
-        scores->content_loss += evaluation->settings.content[i].weight * scale * scale * sum / values;
+        scores->content_loss += seen_by(evaluation)->content[i].weight * scale * scale * sum / values;
     }
 }
 
@@ -338,8 +345,8 @@ static int score_style(imp_evaluation *evaluation, int index, imp_scores *scores
     status = imp_sliced_distance(evaluation->context, layer->features, features, count, &own->sliced_wasserstein);
     imp_release(evaluation->context, features);
     own->gram_similarity = imp_correlation(statistics.second, layer->second, channels * channels);
-    scores->style_loss += evaluation->settings.style[index].weight * own->style_loss;
-    scores->gram_similarity += own->gram_similarity / evaluation->settings.style_count;
+    scores->style_loss += seen_by(evaluation)->style[index].weight * own->style_loss;
+    scores->gram_similarity += own->gram_similarity / seen_by(evaluation)->style_count;
     scores->sliced_wasserstein += own->sliced_wasserstein;
     return status;
 }
@@ -349,7 +356,7 @@ static int score_planes(imp_evaluation *evaluation, const float *planes, imp_sco
     if (!status) status = imp_plan_forward(evaluation->plan, planes);
     if (status) return status;
     score_content(evaluation, scores);
-    for (int i = 0; i < evaluation->settings.style_count && !status; i++) status = score_style(evaluation, i, scores);
+    for (int i = 0; i < seen_by(evaluation)->style_count && !status; i++) status = score_style(evaluation, i, scores);
     if (!status && !isfinite(scores->content_loss + scores->style_loss))
         return imp_fail(evaluation->context, IMP_ERR_NUMERIC,
                         "the features of the picture are not finite; is the model damaged?");
@@ -377,7 +384,7 @@ int imp_evaluation_score(imp_evaluation *evaluation, const imp_image *picture, i
 
 int imp_evaluation_layer(const imp_evaluation *evaluation, int index, imp_layer_scores *scores) {
     if (!evaluation || imp_struct_check(NULL, scores, "layer scores")) return IMP_ERR_ARGUMENT;
-    if (index < 0 || index >= evaluation->settings.style_count) return IMP_ERR_ARGUMENT;
+    if (index < 0 || index >= seen_by(evaluation)->style_count) return IMP_ERR_ARGUMENT;
     imp_struct_write(scores, &evaluation->style[index].scores, sizeof(imp_layer_scores));
     return IMP_OK;
 }

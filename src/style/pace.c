@@ -50,23 +50,49 @@ static int time_evaluation(imp_criterion *criterion, float *planes, float *gradi
     return status;
 }
 
-static int probe(imp_context *context, const imp_network *network, const imp_settings *settings, const probe_size *size,
+/* Networks whose packed weights are their own: the painting may need others, and the probe's go with it. */
+typedef struct own_networks {
+    imp_loss_network each[IMP_MAX_MODELS];
+    imp_network networks[IMP_MAX_MODELS];
+    int count;
+} own_networks;
+
+static own_networks *copy_networks(imp_context *context, imp_loss_networks networks) {
+    own_networks *own = imp_allocate(context, sizeof *own);
+    if (!own) return NULL;
+    own->count = networks.count;
+    for (int i = 0; i < networks.count; i++) {
+        own->networks[i] = imp_packed_apart(networks.each[i].network);
+        own->each[i] = networks.each[i];
+        own->each[i].network = &own->networks[i];
+    }
+    return own;
+}
+
+static void free_networks(imp_context *context, own_networks *own) {
+    for (int i = 0; own && i < own->count; i++) imp_packed_release(&own->networks[i]);
+    imp_release(context, own);
+}
+
+static int probe(imp_context *context, imp_loss_networks networks, const imp_settings *settings, const probe_size *size,
                  uint64_t memory, pace_probe *out) {
     size_t batch = (size_t)size->batch, count = batch * 3 * (size_t)size->width * (size_t)size->height;
-    imp_network own = imp_packed_apart(network); /* the painting may need other weights: the probe's go with it */
     imp_losses *losses = imp_allocate(context, batch * sizeof *losses);
     float *planes = losses ? imp_allocate(context, count * sizeof(float)) : NULL;
     float *gradient = planes ? imp_allocate(context, count * sizeof(float)) : NULL;
+    own_networks *own = gradient ? copy_networks(context, networks) : NULL;
+    imp_loss_networks copies = {own ? own->each : NULL, networks.count};
     imp_criterion *criterion = NULL;
     imp_strips_cost cost = {0};
-    int status = gradient ? IMP_OK : IMP_ERR_MEMORY;
+    int status = own ? IMP_OK : IMP_ERR_MEMORY;
     if (!status)
-        status = imp_criterion_measure(context, &own, settings, size->batch, size->width, size->height, memory, &cost);
+        status =
+            imp_criterion_measure(context, copies, settings, size->batch, size->width, size->height, memory, &cost);
     if (!status)
-        status = imp_criterion_create(context, &own, settings, size->batch, size->width, size->height, &criterion);
+        status = imp_criterion_create(context, copies, settings, size->batch, size->width, size->height, &criterion);
     if (!status) status = time_evaluation(criterion, planes, gradient, losses, size, memory, &out->seconds);
     imp_criterion_free(criterion);
-    imp_packed_release(&own);
+    free_networks(context, own);
     imp_release(context, gradient);
     imp_release(context, planes);
     imp_release(context, losses);
@@ -75,11 +101,11 @@ static int probe(imp_context *context, const imp_network *network, const imp_set
 }
 
 /* What is left for a criterion at the scale that leaves least is there now; 0: no limit. */
-static uint64_t least_memory(const imp_settings *settings) {
+static uint64_t least_memory(const imp_settings *settings, int is_sketch) {
     uint64_t least = 0;
     for (int i = 0; i < settings->scale_count; i++) {
         uint64_t memory = settings->scales[i].memory;
-        if (memory > 0 && (least == 0 || memory < least)) least = memory;
+        if (settings->scales[i].is_sketch == is_sketch && memory > 0 && (least == 0 || memory < least)) least = memory;
     }
     return least;
 }
@@ -91,29 +117,35 @@ static imp_pace pace_of(const pace_probe *small, const pace_probe *large) {
     return (imp_pace){.fixed = large->seconds - each * large->operations, .each = each};
 }
 
-int imp_pace_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int batch,
-                     imp_pace *pace) {
+static int measure(imp_context *context, const imp_settings *settings, int is_sketch, int batch, imp_pace *pace) {
     const imp_canvas *last = &settings->scales[settings->scale_count - 1].canvas;
-    uint64_t memory = least_memory(settings);
+    uint64_t memory = least_memory(settings, is_sketch);
     pace_probe before = {0}, now = {0};
     for (int side = FIRST_SIDE, is_whole = 0; !is_whole && side <= LAST_SIDE; side *= 2) {
         probe_size size = {batch, imp_canvas_width(last), imp_canvas_height(last)};
         is_whole = (double)size.width * size.height <= (double)side * side;
         if (!is_whole) size.width = size.height = side;
         before = now;
-        int status = probe(context, network, settings, &size, memory, &now);
+        int status = probe(context, imp_settings_networks(settings, is_sketch), settings, &size, memory, &now);
         if (status) return status;
         *pace = pace_of(&before, &now);
         double next = 4 * PROBE_EVALUATIONS * now.seconds;
-        if (next > FREE_SECONDS && imp_pace_run(pace, settings, settings->scale_count, 0) < WORTH * next) break;
+        const imp_paces alike = {*pace, *pace};
+        if (next > FREE_SECONDS && imp_pace_run(&alike, settings, settings->scale_count, 0) < WORTH * next) break;
     }
     return IMP_OK;
 }
 
-double imp_pace_run(const imp_pace *pace, const imp_settings *settings, int scale, double iterations) {
+int imp_pace_measure(imp_context *context, const imp_settings *settings, int batch, imp_paces *paces) {
+    int status = measure(context, settings, 0, batch, &paces->main);
+    return status || !settings->has_sketch ? status : measure(context, settings, 1, batch, &paces->sketch);
+}
+
+double imp_pace_run(const imp_paces *paces, const imp_settings *settings, int scale, double iterations) {
     double seconds = 0;
     for (int i = 0; i < settings->scale_count && i <= scale; i++) {
         const imp_scale *at = &settings->scales[i];
+        const imp_pace *pace = at->is_sketch ? &paces->sketch : &paces->main;
         double count = i < scale ? at->iterations : iterations;
         if (at->iterations == 0) continue;
         seconds += count * (pace->fixed + pace->each * at->operations) + pace->each * at->preparation;

@@ -10,13 +10,17 @@ typedef struct imp_pace {
     double fixed, each;
 } imp_pace;
 
+/* That of the scales which are not the sketch's, and of those which are. */
+typedef struct imp_paces {
+    imp_pace main, sketch;
+} imp_paces;
+
 /* Times evaluations of batch small pictures, which takes some hundredths of the run. The scales have
    their budget. */
-int imp_pace_measure(imp_context *context, const imp_network *network, const imp_settings *settings, int batch,
-                     imp_pace *pace);
+int imp_pace_measure(imp_context *context, const imp_settings *settings, int batch, imp_paces *paces);
 
 /* Seconds from the start of a run until so many iterations are done on a scale; all of it where there is no such
    scale. */
-double imp_pace_run(const imp_pace *pace, const imp_settings *settings, int scale, double iterations);
+double imp_pace_run(const imp_paces *paces, const imp_settings *settings, int scale, double iterations);
 
 #endif

@@ -21,7 +21,6 @@ typedef struct style_picture {
 
 struct imp_painting {
     imp_context *context;
-    const imp_network *network;
     imp_settings settings;
     imp_pictures pictures;
     style_picture styles[MAX_STYLES];
@@ -29,7 +28,7 @@ struct imp_painting {
     int style_count;
     int budgeted;          /* the scales know what memory they may take, */
     imp_estimate estimate; /* and this is what they will */
-    imp_pace pace;         /* of evaluations; before it is measured, a second for each operation */
+    imp_paces paces;       /* of evaluations; before they are measured, a second for each operation */
 
     /* The scale at work: criterion is NULL until its first evaluation. */
     int scale;
@@ -62,8 +61,7 @@ int imp_paint_create(imp_context *context, const imp_model *model, const imp_ima
     imp_painting *painting = imp_allocate_zero(context, 1, sizeof *painting);
     if (!painting) return IMP_ERR_MEMORY;
     painting->context = context;
-    painting->network = &model->network;
-    painting->pace = (imp_pace){.each = 1};
+    painting->paces = (imp_paces){{.each = 1}, {.each = 1}};
     int status = imp_settings_resolve(context, model, photo->width, photo->height, options, &painting->settings);
     painting->pictures = (imp_pictures){.context = context, .settings = &painting->settings};
     if (!status) {
@@ -120,7 +118,7 @@ int imp_paint_add_style(imp_painting *painting, const imp_image *image, double w
 
     style_picture *style = &painting->styles[painting->style_count];
     imp_canvas last = imp_pictures_final(&painting->pictures), whole = {image->width, image->height, 0};
-    imp_canvas canvas = imp_settings_style_canvas(&painting->settings, painting->network, &whole, &last);
+    imp_canvas canvas = imp_settings_style_canvas(&painting->settings, &whole, &last);
     int status = imp_image_to_planes(context, image, canvas.width, canvas.height, &style->planes);
     if (!status && painting->settings.keep_colors == IMP_COLORS_BEFORE) {
         size_t floats = imp_canvas_floats(&canvas);
@@ -157,7 +155,6 @@ static imp_budget budget_of(imp_painting *painting) {
     /* What there is for each thread must not change how the picture is painted. */
     others = (others + OTHERS_STEP - 1) / OTHERS_STEP * OTHERS_STEP;
     return (imp_budget){.context = context,
-                        .network = painting->network,
                         .photos = painting->pictures.count,
                         .settings = &painting->settings,
                         .styles = painting->style_canvases,
@@ -228,8 +225,7 @@ static int add_styles(imp_painting *painting) {
     for (int i = 0; i < painting->style_count && !status; i++) {
         style_picture *style = &painting->styles[i];
         const imp_canvas *whole = &painting->style_canvases[i];
-        imp_canvas canvas =
-            imp_settings_style_canvas(&painting->settings, painting->network, whole, canvas_of(painting));
+        imp_canvas canvas = imp_settings_style_canvas(&painting->settings, whole, canvas_of(painting));
         uint64_t memory = current(painting)->style_memory;
         float *planes = style->planes;
         if (!imp_canvas_is_same(whole, &canvas)) {
@@ -263,9 +259,9 @@ static int is_last_scale(const imp_painting *painting) {
 /* With its styles; of the last scale their pictures are not kept. */
 static int create_criterion(imp_painting *painting) {
     const imp_canvas *canvas = canvas_of(painting);
-    int status =
-        imp_criterion_create(painting->context, painting->network, &painting->settings, painting->pictures.count,
-                             imp_canvas_width(canvas), imp_canvas_height(canvas), &painting->criterion);
+    imp_loss_networks networks = imp_settings_networks(&painting->settings, current(painting)->is_sketch);
+    int status = imp_criterion_create(painting->context, networks, &painting->settings, painting->pictures.count,
+                                      imp_canvas_width(canvas), imp_canvas_height(canvas), &painting->criterion);
     if (!status) status = add_styles(painting);
     if (!status) status = imp_criterion_finish_styles(painting->criterion);
     for (int i = 0; i < painting->style_count && !status && is_last_scale(painting); i++) {
@@ -309,8 +305,8 @@ static int prepare_scale(imp_painting *painting) {
 
 /* The share of the whole work that lies before the end of `iterations` on a scale. */
 static double work_until(const imp_painting *painting, int scale, double scale_iterations) {
-    double all = imp_pace_run(&painting->pace, &painting->settings, painting->settings.scale_count, 0);
-    return all > 0 ? imp_pace_run(&painting->pace, &painting->settings, scale, scale_iterations) / all : 1;
+    double all = imp_pace_run(&painting->paces, &painting->settings, painting->settings.scale_count, 0);
+    return all > 0 ? imp_pace_run(&painting->paces, &painting->settings, scale, scale_iterations) / all : 1;
 }
 
 /* Seconds for all photos together; 0: no limit. */
@@ -322,11 +318,9 @@ int imp_paint_estimate_seconds(imp_painting *painting, double *seconds) {
     const imp_settings *settings = &painting->settings;
     imp_estimate estimate;
     int status = imp_paint_estimate(painting, &estimate);
-    if (!status)
-        status =
-            imp_pace_measure(painting->context, painting->network, settings, painting->pictures.count, &painting->pace);
+    if (!status) status = imp_pace_measure(painting->context, settings, painting->pictures.count, &painting->paces);
     if (status) return status;
-    *seconds = imp_pace_run(&painting->pace, settings, settings->scale_count, 0);
+    *seconds = imp_pace_run(&painting->paces, settings, settings->scale_count, 0);
     if (settings->time_limit > 0 && (!settings->count_iterations || *seconds > time_limit(painting)))
         *seconds = time_limit(painting);
     return IMP_OK;
@@ -429,6 +423,7 @@ int imp_paint_losses(imp_painting *painting, float *gradient) {
 static double content_lead(const imp_painting *painting) {
     const imp_settings *settings = &painting->settings;
     double share = 0;
+    if (imp_settings_goes_on(settings, painting->scale)) return 1;
     if (settings->count_iterations)
         share = imp_course_share(0, painting->scale_iteration, current(painting)->iterations);
     if (settings->time_limit > 0)

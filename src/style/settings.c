@@ -1,20 +1,18 @@
 /* Options over the preset: checks, names, scales. */
 #include "style/settings.h"
 
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cpu.h"
 
-#define MAX_WEIGHT 1e15       /* beyond it, f32 gradients overflow whatever the picture */
 #define MAX_LEARNING_RATE 1e4 /* forty times the range of a pixel */
 #define MAX_ITERATIONS 10000000
 #define MAX_TIME_LIMIT 1e7 /* seconds: four months */
 #define DEFAULT_LONGER_SIDE 512
 #define LEAST_LONGER_SIDE 16
+#define SKETCH_SHARE 0.5 /* of the last scale's iterations, where there is a sketch and nobody says */
 
 void imp_painting_options_default(imp_painting_options *options) {
     if (!options) return;
@@ -24,7 +22,8 @@ void imp_painting_options_default(imp_painting_options *options) {
                                       .style_weight = IMP_PRESET_VALUE,
                                       .variation_weight = IMP_PRESET_VALUE,
                                       .learning_rate = IMP_PRESET_VALUE,
-                                      .least_gain = IMP_PRESET_VALUE};
+                                      .least_gain = IMP_PRESET_VALUE,
+                                      .sketch_share = IMP_PRESET_VALUE};
 }
 
 /* Value of an option that may be left to the preset; what: its name in messages. */
@@ -61,94 +60,76 @@ static int resolve_choice(imp_context *context, const char *given, const char *f
     return imp_fail(context, IMP_ERR_ARGUMENT, "unknown %s \"%s\"; there are %s", what, name, list);
 }
 
-static int fail_unknown_layer(imp_context *context, const imp_model *model, const char *name, const char *what) {
-    char list[IMP_ERROR_LENGTH] = "";
-    for (int i = 0; imp_model_layer_name(model, i); i++) {
-        append_name(list, imp_model_layer_name(model, i));
-    }
-    return imp_fail(context, IMP_ERR_ARGUMENT, "unknown layer \"%s\" in the %s layers; the network has %s", name, what,
-                    list);
-}
-
-/* A decimal number with a point, whatever the program's locale; 0 when text is none. */
-static int read_number(const char *text, double *number) {
-    locale_t c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    char *end;
-    if (!c_locale) return 0;
-    *number = strtod_l(text, &end, c_locale);
-    freelocale(c_locale);
-    return end != text && *end == 0;
-}
-
-/* One "name" or "name:weight". */
-static int parse_layer(imp_context *context, const imp_model *model, char *item, const char *what,
-                       imp_loss_layer *out) {
-    out->weight = 1;
-    char *colon = strchr(item, ':');
-    if (colon) {
-        *colon = 0;
-        if (!read_number(colon + 1, &out->weight) || !(out->weight >= 0 && out->weight <= MAX_WEIGHT))
+/* The networks that the options name, or the one model. */
+static int list_models(imp_context *context, const imp_model *model, const imp_painting_options *options,
+                       imp_weighted_model *models, int *count) {
+    *count = options->models ? options->model_count : 1;
+    if (*count < 1 || *count > IMP_MAX_MODELS)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "%d networks in the losses; there may be 1 to %d", *count,
+                        IMP_MAX_MODELS);
+    models[0] = (imp_weighted_model){model, 1};
+    for (int i = 0; i < *count && options->models; i++) {
+        models[i] = options->models[i];
+        if (!models[i].model) return imp_fail(context, IMP_ERR_ARGUMENT, "network %d of the losses is NULL", i + 1);
+        if (!(models[i].weight > 0 && models[i].weight <= IMP_MAX_WEIGHT))
             return imp_fail(context, IMP_ERR_ARGUMENT,
-                            "the weight \"%s\" of layer %s in the %s layers is not a number from 0 to %g", colon + 1,
-                            item, what, MAX_WEIGHT);
+                            "the weight of %s in the losses is %g; it must be above 0 and up to %g",
+                            models[i].model->network.architecture, models[i].weight, IMP_MAX_WEIGHT);
     }
-    out->layer = imp_network_find_tap(&model->network, item);
-    return out->layer < 0 ? fail_unknown_layer(context, model, item, what) : IMP_OK;
+    return IMP_OK;
 }
 
-/* "conv1_1:256,conv2_1" into layers[]. */
-static int parse_layers(imp_context *context, const imp_model *model, const char *text, const char *what,
-                        imp_loss_layer *layers, int *count) {
-    char *copy = imp_duplicate(context, text);
-    if (!copy) return IMP_ERR_MEMORY;
-    int status = IMP_OK;
-    *count = 0;
-    for (char *item = copy, *next; item && !status; item = next) {
-        next = strchr(item, ',');
-        if (next) *next++ = 0;
-        if (*count == IMP_MAX_LOSS_LAYERS)
-            status = imp_fail(context, IMP_ERR_ARGUMENT, "more than %d %s layers", IMP_MAX_LOSS_LAYERS, what);
-        else
-            status = parse_layer(context, model, item, what, &layers[*count]);
-        for (int i = 0; i < *count && !status; i++)
-            if (layers[i].layer == layers[*count].layer)
-                status = imp_fail(context, IMP_ERR_ARGUMENT, "layer %s stands twice in the %s layers", item, what);
-        if (!status) ++*count;
+/* The sketch's network, whose layers are named as those of the others. */
+static int resolve_sketch(imp_context *context, const imp_weighted_model *models, int count,
+                          const imp_painting_options *options, imp_settings *settings) {
+    imp_weighted_model all[IMP_MAX_MODELS + 1];
+    imp_loss_network *sketch = &settings->networks[count];
+    int content = 0, style = 0;
+    if (!options->sketch) return IMP_OK;
+    memcpy(all, models, (size_t)count * sizeof *all);
+    all[count] = (imp_weighted_model){options->sketch, 1};
+    int status =
+        resolve_number(context, options->sketch_share, SKETCH_SHARE, 1, "sketch's share", &settings->sketch_share);
+    if (!status) status = imp_loss_network_resolve(context, all, count + 1, count, options, settings->preset, sketch);
+    if (status) return status;
+    for (int i = 0; i < count; i++) {
+        content += settings->networks[i].content_count;
+        style += settings->networks[i].style_count;
     }
-    imp_release(context, copy);
-    return status;
+    if ((content && !sketch->content_count) || (style && !sketch->style_count))
+        return imp_fail(context, IMP_ERR_ARGUMENT, "the sketch's network, %s, has none of the %s layers",
+                        options->sketch->network.architecture, sketch->content_count ? "style" : "content");
+    settings->has_sketch = 1;
+    return IMP_OK;
 }
 
-static void normalize_layers(imp_loss_layer *layers, int count) {
-    double sum = 0;
-    for (int i = 0; i < count; i++) sum += layers[i].weight;
-    for (int i = 0; i < count && sum > 0; i++) layers[i].weight /= sum;
+static int resolve_networks(imp_context *context, const imp_model *model, const imp_painting_options *options,
+                            imp_settings *settings) {
+    imp_weighted_model models[IMP_MAX_MODELS];
+    int status = list_models(context, model, options, models, &settings->network_count);
+    for (int i = 0; i < settings->network_count && !status; i++)
+        status = imp_loss_network_resolve(context, models, settings->network_count, i, options, settings->preset,
+                                          &settings->networks[i]);
+    return status ? status : resolve_sketch(context, models, settings->network_count, options, settings);
 }
 
 static int resolve_losses(imp_context *context, const imp_model *model, const imp_painting_options *options,
                           imp_settings *settings) {
     const imp_preset *preset = settings->preset;
-    int status = resolve_number(context, options->content_weight, preset->content_weight, MAX_WEIGHT, "content weight",
-                                &settings->content_weight);
+    int status = resolve_number(context, options->content_weight, preset->content_weight, IMP_MAX_WEIGHT,
+                                "content weight", &settings->content_weight);
     if (!status)
-        status = resolve_number(context, options->style_weight, preset->style_weight, MAX_WEIGHT, "style weight",
+        status = resolve_number(context, options->style_weight, preset->style_weight, IMP_MAX_WEIGHT, "style weight",
                                 &settings->style_weight);
     if (!status)
-        status = resolve_number(context, options->variation_weight, preset->variation_weight, MAX_WEIGHT,
+        status = resolve_number(context, options->variation_weight, preset->variation_weight, IMP_MAX_WEIGHT,
                                 "total variation weight", &settings->variation_weight);
-    if (!status)
-        status =
-            parse_layers(context, model, options->content_layers ? options->content_layers : preset->content_layers,
-                         "content", settings->content, &settings->content_count);
-    if (!status)
-        status = parse_layers(context, model, options->style_layers ? options->style_layers : preset->style_layers,
-                              "style", settings->style, &settings->style_count);
+    if (!status) status = resolve_networks(context, model, options, settings);
     if (status) return status;
     if (settings->content_weight == 0 && settings->style_weight == 0 && settings->variation_weight == 0)
         return imp_fail(context, IMP_ERR_ARGUMENT,
                         "the content weight, the style weight and the total variation weight are all 0: nothing is "
                         "left to paint by");
-    if (preset->normalize_layers) normalize_layers(settings->style, settings->style_count);
 
     const char *name = options->style_loss ? options->style_loss : preset->style_loss;
     settings->style_loss = imp_style_loss_find(name);
@@ -193,21 +174,22 @@ static int resolve_choices(imp_context *context, const imp_painting_options *opt
                           &settings->learning_rate);
 }
 
-int imp_settings_least_side(const imp_settings *settings, const imp_network *network) {
-    int most_pools = 0;
-    for (int i = 0; i < settings->content_count + settings->style_count; i++) {
-        int pools = 0, layer = i < settings->content_count ? settings->content[i].layer
-                                                           : settings->style[i - settings->content_count].layer;
-        for (; layer >= 0; layer = network->layers[layer].input)
-            pools += network->layers[layer].kind == IMP_OPERATION_POOL;
-        if (pools > most_pools) most_pools = pools;
-    }
-    return 1 << most_pools;
+imp_loss_networks imp_settings_networks(const imp_settings *settings, int is_sketch) {
+    if (is_sketch) return (imp_loss_networks){&settings->networks[settings->network_count], 1};
+    return (imp_loss_networks){settings->networks, settings->network_count};
 }
 
-imp_canvas imp_settings_style_canvas(const imp_settings *settings, const imp_network *network, const imp_canvas *whole,
-                                     const imp_canvas *beside) {
-    double least = imp_settings_least_side(settings, network);
+int imp_settings_least_side(const imp_settings *settings) {
+    int most = 1;
+    for (int i = 0; i < settings->network_count + settings->has_sketch; i++) {
+        int side = imp_loss_network_least_side(&settings->networks[i]);
+        if (side > most) most = side;
+    }
+    return most;
+}
+
+imp_canvas imp_settings_style_canvas(const imp_settings *settings, const imp_canvas *whole, const imp_canvas *beside) {
+    double least = imp_settings_least_side(settings);
     double side = (beside->width > beside->height ? beside->width : beside->height) * settings->style_scale;
     double factor = side / (whole->width > whole->height ? whole->width : whole->height);
     return (imp_canvas){.width = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(whole->width * factor))),
@@ -246,13 +228,25 @@ static void list_scales(imp_settings *settings, int width, int height, double gr
     }
 }
 
+/* The sketch's network paints all scales but the last, and the first share of that: which is two then. */
+static void share_with_sketch(imp_settings *settings) {
+    imp_scale *last = &settings->scales[settings->scale_count - 1];
+    int iterations = (int)fmin(round(settings->sketch_share * last->iterations), last->iterations - 1);
+    for (int i = 0; i < settings->scale_count - 1; i++) settings->scales[i].is_sketch = 1;
+    if (iterations < 1) return;
+    last[1] = last[0];
+    last[0].is_sketch = 1;
+    last[0].iterations = iterations;
+    last[1].iterations -= iterations;
+    settings->scale_count++;
+}
+
 /* The sizes from coarse to fine: from the preset's smallest side to the final one by equal factors as near to its
    growth as they come. Left out at the coarse end are those whose shorter side is under twice what the loss layers
    need: a map of one pixel says nothing of texture. */
-static int resolve_scales(imp_context *context, const imp_model *model, int width, int height, int iterations,
-                          imp_settings *settings) {
+static int resolve_scales(imp_context *context, int width, int height, int iterations, imp_settings *settings) {
     const imp_preset *preset = settings->preset;
-    int least = imp_settings_least_side(settings, &model->network);
+    int least = imp_settings_least_side(settings);
     if (width < least || height < least)
         return imp_fail(context, IMP_ERR_ARGUMENT,
                         "the picture would be %d x %d pixels, and the deepest loss layer needs %d on the shorter side: "
@@ -324,8 +318,9 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
         status = imp_settings_size(context, photo_width, photo_height, options->longer_side, options->enlarge, &width,
                                    &height);
     if (!status) status = check_style_side(context, options);
-    if (!status) status = resolve_scales(context, model, width, height, options->iterations, settings);
+    if (!status) status = resolve_scales(context, width, height, options->iterations, settings);
     if (status) return status;
+    if (settings->has_sketch) share_with_sketch(settings);
     settings->style_scale = options->style_side ? (double)options->style_side / (width > height ? width : height)
                                                 : settings->preset->style_scale;
     settings->longer_side = options->longer_side;
@@ -340,6 +335,11 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
     settings->count_iterations = options->iterations >= 0 || options->time_limit == 0;
     settings->seed = options->seed;
     return IMP_OK;
+}
+
+int imp_settings_goes_on(const imp_settings *settings, int scale) {
+    const imp_scale *at = &settings->scales[scale];
+    return scale > 0 && at[-1].iterations > 0 && imp_canvas_is_same(&at[-1].canvas, &at->canvas);
 }
 
 int imp_settings_is_last(const imp_settings *settings, int scale) {

@@ -2,39 +2,35 @@
 #ifndef IMP_STYLE_SETTINGS_H
 #define IMP_STYLE_SETTINGS_H
 
-#include "models/model.h"
 #include "style/canvas.h"
 #include "style/losses.h"
-#include "style/preset.h"
+#include "style/networks.h"
 
 #define IMP_MAX_SCALES 32 /* 65535 pixels is 19 scales above 16 at sqrt 2: more growth steps than any preset takes */
-#define IMP_MAX_LOSS_LAYERS 64 /* more than any network here has */
 
 typedef enum imp_optimizer { IMP_OPTIMIZER_ADAM, IMP_OPTIMIZER_LBFGS, IMP_OPTIMIZER_LBFGS_LINE_SEARCH } imp_optimizer;
-
-typedef struct imp_loss_layer {
-    int layer; /* of the network */
-    double weight;
-} imp_loss_layer;
 
 typedef struct imp_scale {
     imp_canvas canvas;
     int iterations;
+    int is_sketch; /* the losses are those of the sketch's network */
     /* Of style/budget.h: pairs of L-BFGS, the preset's until then; bytes for the criterion, and while a style is added
-       to it, that style's planes included, 0 without a limit; windows in which the network is run; floating-point
+       to it, that style's planes included, 0 without a limit; windows in which the networks are run; floating-point
        operations of an evaluation, and of the passes over photos and styles before the first. */
     int history;
     uint64_t memory, style_memory;
     int windows;
+    const imp_network *uncut; /* one that cannot run in windows */
     double operations, preparation;
 } imp_scale;
 
 typedef struct imp_settings {
     const imp_preset *preset;
-    imp_scale scales[IMP_MAX_SCALES]; /* from coarse to the final size */
+    imp_scale scales[IMP_MAX_SCALES + 1]; /* from coarse to the final size, which the sketch's network may have too */
     int scale_count;
-    imp_loss_layer content[IMP_MAX_LOSS_LAYERS], style[IMP_MAX_LOSS_LAYERS];
-    int content_count, style_count;
+    imp_loss_network networks[IMP_MAX_MODELS + 1]; /* those whose losses are added; behind them the sketch's */
+    int network_count, has_sketch;
+    double sketch_share;
     double content_weight, style_weight, variation_weight;
     const imp_style_loss *style_loss;
     imp_optimizer optimizer;
@@ -52,6 +48,7 @@ typedef struct imp_settings {
     uint64_t seed;
 } imp_settings;
 
+/* model: the only network where the options name none. */
 int imp_settings_resolve(imp_context *context, const imp_model *model, int photo_width, int photo_height,
                          const imp_painting_options *options, imp_settings *settings);
 
@@ -59,13 +56,18 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
 int imp_settings_size(imp_context *context, int photo_width, int photo_height, int longer_side, int enlarge, int *width,
                       int *height);
 
-/* The shortest side that reaches the deepest loss layer: a pixel is left after its pools. */
-int imp_settings_least_side(const imp_settings *settings, const imp_network *network);
+/* The networks of the scales that are the sketch's, or of the others. */
+imp_loss_networks imp_settings_networks(const imp_settings *settings, int is_sketch);
+
+/* The shortest side that reaches the deepest loss layer of any network. */
+int imp_settings_least_side(const imp_settings *settings);
 
 /* The size of a style picture, of whole size beside the final picture, beside a canvas: proportions kept as far as the
    shorter side reaches the deepest layer. */
-imp_canvas imp_settings_style_canvas(const imp_settings *settings, const imp_network *network, const imp_canvas *whole,
-                                     const imp_canvas *beside);
+imp_canvas imp_settings_style_canvas(const imp_settings *settings, const imp_canvas *whole, const imp_canvas *beside);
+
+/* Whether the scale only goes on with the picture of the one before, at its size. */
+int imp_settings_goes_on(const imp_settings *settings, int scale);
 
 /* Whether no scale after that one has iterations. */
 int imp_settings_is_last(const imp_settings *settings, int scale);

@@ -190,7 +190,8 @@ static void gram_matrices(void **state) {
 
 static imp_criterion *create_criterion(const imp_settings *settings) {
     imp_criterion *criterion;
-    require(imp_criterion_create(fix.context, &fix.model->network, settings, 1, SIDE, SIDE, &criterion));
+    imp_loss_networks networks = imp_settings_networks(settings, 0);
+    require(imp_criterion_create(fix.context, networks, settings, 1, SIDE, SIDE, &criterion));
     require(imp_criterion_add_style(criterion, fix.style, SIDE, SIDE, 1, 0));
     require(imp_criterion_finish_styles(criterion));
     require(imp_criterion_set_content(criterion, fix.content, 0));
@@ -225,11 +226,12 @@ static void style_losses_by_layer(void **state) {
     (void)state;
     json_t *style = json_object_get(json_object_get(fix.reference, "step0"), "style");
     float *gradient = malloc(VALUES * sizeof *gradient);
-    for (int i = 0; i < fix.settings.style_count; i++) {
+    for (int i = 0; i < fix.settings.networks[0].style_count; i++) {
         imp_settings one = fix.settings;
+        imp_loss_network *seen = &one.networks[0];
         imp_losses losses;
-        one.style[0] = one.style[i];
-        one.style_count = 1;
+        seen->style[0] = seen->style[i];
+        seen->style_count = 1;
         imp_criterion *criterion = create_criterion(&one);
         require(imp_criterion_evaluate(criterion, fix.content, 1, &losses, gradient));
         char name[8];

@@ -19,18 +19,24 @@ static imp_image picture_of(uint8_t *samples, unsigned seed) {
     return (imp_image){sizeof(imp_image), WIDTH, HEIGHT, 3, IMP_DEPTH_8, WIDTH * 3, samples};
 }
 
-int painting_set_up(void **state) {
+imp_model *tiny_model(const char *preprocessing) {
     char path[64];
     file_maker file;
-    (void)state;
+    imp_model *model;
     /* Programs that share this run side by side. */
     snprintf(path, sizeof path, "painting_%ld.pth", (long)getpid());
     tiny_fill();
     make_tiny(&file, "features.", tiny_numbers);
     assert_int_equal(write_torch(&file, path, 0), 0);
-    assert_int_equal(imp_context_create(NULL, &shared.context), IMP_OK);
-    assert_int_equal(imp_model_import_known(shared.context, path, "caffe", tiny_known, &shared.model), IMP_OK);
+    assert_int_equal(imp_model_import_known(shared.context, path, preprocessing, tiny_known, &model), IMP_OK);
     remove(path);
+    return model;
+}
+
+int painting_set_up(void **state) {
+    (void)state;
+    assert_int_equal(imp_context_create(NULL, &shared.context), IMP_OK);
+    shared.model = tiny_model("caffe");
     for (unsigned i = 0; i < PHOTOS; i++) shared.photos[i] = picture_of(shared.samples[i], 1 + 2 * i);
     shared.style = picture_of(shared.samples[PHOTOS], 2);
     return 0;

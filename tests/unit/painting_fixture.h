@@ -19,6 +19,9 @@ extern painting_fixture shared;
 int painting_set_up(void **state);
 int painting_tear_down(void **state);
 
+/* The shared one's weights, for pixels preprocessed in this way; for imp_model_free. */
+imp_model *tiny_model(const char *preprocessing);
+
 /* Scales of 32 and 40 pixels cannot be had from a preset (they begin at 128); more than one scale is the parity
    test's. */
 imp_painting_options tiny_options(const char *optimizer);

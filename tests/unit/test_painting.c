@@ -166,7 +166,7 @@ static void seconds_add_up_over_scales(void **state) {
                                         {.iterations = 0, .operations = 6, .preparation = 7},
                                         {.iterations = 5, .operations = 8, .preparation = 40.0 / 3}},
                              .scale_count = 3};
-    const imp_pace pace = {.fixed = 1, .each = 3};
+    const imp_paces pace = {.main = {.fixed = 1, .each = 3}};
     (void)state;
     assert_true(fabs(imp_pace_run(&pace, &settings, 3, 0) - (36 + 165)) < 1e-9);
     assert_true(fabs(imp_pace_run(&pace, &settings, 0, 1) - 23) < 1e-9);
