@@ -4,19 +4,20 @@
 
 #include "cli/benchmark.h"
 #include "cli/commands.h"
-#include "cli/models_folder.h"
+#include "cli/features.h"
 #include "cli/report.h"
 #include "cli/shared_options.h"
 #include "cli/system.h"
 #include "impasto.h"
 
 #define MAX_BENCH_ITERATIONS 10000
+#define MODELS_TEXT 512          /* bytes of all networks' names */
 #define CLASSIC_ITERATIONS 500.0 /* of a whole picture with the classic preset */
 
 typedef struct bench_settings {
     int size, iterations, threads, batch;
     size_t memory_limit;
-    const char *precision, *model, *instruction_set;
+    const char *precision, *model, *features, *instruction_set;
     bool json;
 } bench_settings;
 
@@ -53,6 +54,11 @@ static IMP_CLI_NAMES(precision_at, "f32", "bf16")
          .choice = precision_at,
          .help = "Of the network's feature maps."},
         IMP_CLI_ROW_MODEL(AT(model)),
+        {.name = "features",
+         .kind = IMP_CLI_TEXT,
+         AT(features),
+         .value = "MODELS",
+         .help = "Networks whose losses are added, in place of --model: vgg19:1,resnet50:0.5"},
         IMP_CLI_ROW_THREADS(AT(threads)),
         IMP_CLI_ROW_MEMORY(AT(memory_limit), "."),
         IMP_CLI_ROW_INSTRUCTION_SET(AT(instruction_set)),
@@ -70,7 +76,7 @@ static void bench_defaults(void *user) {
 typedef struct bench_run {
     const bench_settings *settings;
     imp_context *context;
-    imp_model *model;
+    imp_cli_features features;
     imp_painting *painting;
     imp_estimate estimate;
     uint64_t resident; /* bytes that the process is expected to have at most */
@@ -101,7 +107,8 @@ static int create_painting(bench_run *run) {
     options.iterations = run->settings->iterations + 1;
     int status = make_picture(run, 1, &photo);
     if (!status) status = make_picture(run, 2, &style);
-    if (!status) status = imp_painting_create(run->context, run->model, &photo, &options, &run->painting);
+    imp_cli_features_apply(&run->features, &options);
+    if (!status) status = imp_painting_create(run->context, NULL, &photo, &options, &run->painting);
     if (!status) status = imp_painting_add_style(run->painting, &style, 1);
     for (int i = 1; i < run->settings->batch && !status; i++) status = add_photo(run, i);
     run->estimate.size = sizeof run->estimate;
@@ -126,12 +133,22 @@ static int time_iterations(bench_run *run) {
     return 0;
 }
 
+/* "vgg19", or "vgg19+resnet50" of several. */
+static void model_names(const bench_run *run, char text[MODELS_TEXT]) {
+    size_t used = 0;
+    for (int i = 0; i < run->features.count && used < MODELS_TEXT; i++) {
+        imp_model_info info = {.size = sizeof info};
+        imp_model_get_info(run->features.models[i].model, &info);
+        used += (size_t)snprintf(text + used, MODELS_TEXT - used, "%s%s", i ? "+" : "", info.architecture);
+    }
+}
+
 static void print_result(const bench_run *run) {
     const bench_settings *settings = run->settings;
     imp_context_info context = {.size = sizeof context};
-    imp_model_info model = {.size = sizeof model};
+    char model[MODELS_TEXT];
     imp_context_get_info(run->context, &context);
-    imp_model_get_info(run->model, &model);
+    model_names(run, model);
     const double middle = imp_cli_bench_median(run->seconds, settings->iterations), least = run->seconds[0];
     const double hourly = 3600 * settings->batch / (middle * CLASSIC_ITERATIONS);
     const double megabytes = imp_cli_bench_megabytes();
@@ -140,7 +157,7 @@ static void print_result(const bench_run *run) {
         char threads[IMP_CLI_COUNT_TEXT], pictures[IMP_CLI_COUNT_TEXT];
         printf("%s at %dx%d in %s, %s, %s (%s): %.4f s an iteration at best, %.4f s in the median of %d; %.0f pictures "
                "of %.0f iterations an hour; %.0f MB resident at most; in all %.1f s; expected %.1f s, %.0f MB\n",
-               model.architecture, settings->size, settings->size, settings->precision,
+               model, settings->size, settings->size, settings->precision,
                imp_cli_count_text(pictures, settings->batch, "picture"),
                imp_cli_count_text(threads, context.threads, "thread"), context.instruction_set, least, middle,
                settings->iterations, hourly, CLASSIC_ITERATIONS, megabytes, run->all, run->expected,
@@ -148,7 +165,7 @@ static void print_result(const bench_run *run) {
         return;
     }
     printf("{\"bench\":\"optimize\",\"version\":\"%s\",\"model\":", imp_version());
-    imp_json_text(stdout, model.architecture);
+    imp_json_text(stdout, model);
     printf(",\"precision\":\"%s\",\"instruction_set\":\"%s\",\"threads\":%d,\"width\":%d,\"height\":%d,"
            "\"iterations\":%d,\"batch\":%d,\"seconds_per_iteration\":{\"min\":",
            settings->precision, context.instruction_set, context.threads, settings->size, settings->size,
@@ -182,7 +199,7 @@ static int limit_context(bench_run *run) {
     if (!run->settings->memory_limit) return 0;
     imp_context_free(run->context);
     run->context = NULL;
-    return create_context(run, imp_cli_limit_beside(run->model, run->settings->memory_limit));
+    return create_context(run, imp_cli_features_limit(&run->features, run->settings->memory_limit));
 }
 
 static int run_bench(void *user, char **arguments, int count) {
@@ -190,13 +207,14 @@ static int run_bench(void *user, char **arguments, int count) {
     bench_run run = {.settings = user};
     run.seconds = calloc((size_t)run.settings->iterations, sizeof *run.seconds);
     int code = run.seconds ? create_context(&run, 0) : imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
-    if (!code) code = imp_cli_open_model(run.context, run.settings->model, &run.model);
+    if (!code)
+        code = imp_cli_features_open(run.context, run.settings->model, run.settings->features, NULL, &run.features);
     if (!code) code = limit_context(&run);
     if (!code) code = create_painting(&run);
     if (!code) code = time_iterations(&run);
     if (!code) print_result(&run);
     imp_painting_free(run.painting);
-    imp_model_free(run.model);
+    imp_cli_features_free(&run.features);
     imp_context_free(run.context);
     free(run.seconds);
     return code;

@@ -37,7 +37,8 @@ static int create_painting(imp_cli_group *group, const imp_image *photo, const i
     if (settings->keep_colors)
         options.keep_colors = strcmp(settings->keep_colors, "before") == 0 ? IMP_COLORS_BEFORE : IMP_COLORS_AFTER;
     options.start_image = initial;
-    return imp_painting_create(group->job->base.context, group->job->base.model, photo, &options, &group->painting);
+    imp_cli_features_apply(&group->job->base.features, &options);
+    return imp_painting_create(group->job->base.context, NULL, photo, &options, &group->painting);
 }
 
 /* Takes the photo into the painting, which its first photo makes. The photo is kept no longer than that needs. */
@@ -132,8 +133,19 @@ bool imp_cli_group_begin(imp_cli_optimize_job *job, int index, imp_cli_group *gr
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */
 
+static void print_model_json(const imp_model *model, double weight) {
+    imp_model_info info = {.size = sizeof info};
+    imp_model_get_info(model, &info);
+    fputs("{\"model\":", stdout);
+    imp_json_text(stdout, info.architecture);
+    fputs(",\"weight\":", stdout);
+    imp_json_number(stdout, weight);
+    putchar('}');
+}
+
 static void print_start_json(const imp_cli_group *group, const imp_cli_photo *photo, const imp_context_info *info) {
     const imp_cli_optimize_job *job = group->job;
+    const imp_cli_features *features = &group->job->base.features;
     const imp_estimate *estimate = &group->estimate;
     fputs("{\"event\":\"start\",\"photo\":", stdout);
     imp_json_text(stdout, photo->path);
@@ -145,7 +157,17 @@ static void print_start_json(const imp_cli_group *group, const imp_cli_photo *ph
         imp_json_number(stdout, job->styles[i].weight);
         putchar('}');
     }
-    fputs("],\"output\":", stdout);
+    fputs("],\"features\":[", stdout);
+    for (int i = 0; i < features->count; i++) {
+        fputs(i ? "," : "", stdout);
+        print_model_json(features->models[i].model, features->models[i].weight);
+    }
+    fputs("],\"sketch\":", stdout);
+    if (features->sketch)
+        print_model_json(features->sketch, 1);
+    else
+        fputs("null", stdout);
+    fputs(",\"output\":", stdout);
     imp_json_text(stdout, photo->output);
     printf(",\"width\":%d,\"height\":%d,\"scales\":%d,\"iterations\":%d,\"batch\":%d,\"memory_bytes\":%llu,"
            "\"resident_bytes\":%llu,\"seconds\":",

@@ -55,16 +55,19 @@ int imp_cli_job_begin(imp_cli_job *job, const imp_cli_job_settings *settings, ch
                                 imp_cli_job_depth(job) == IMP_DEPTH_16);
 }
 
-int imp_cli_job_open_model(imp_cli_job *job) {
-    int code = imp_cli_open_model(job->context, job->settings->model, &job->model);
+int imp_cli_job_open_models(imp_cli_job *job) {
+    const imp_cli_job_settings *settings = job->settings;
+    int code =
+        imp_cli_features_open(job->context, settings->model, settings->features, settings->sketch, &job->features);
+    job->model = job->features.models[0].model;
     if (code || !job->settings->memory_limit) return code;
     imp_context_free(job->context);
     job->context = NULL;
-    return create_context(job, imp_cli_limit_beside(job->model, job->settings->memory_limit));
+    return create_context(job, imp_cli_features_limit(&job->features, job->settings->memory_limit));
 }
 
 void imp_cli_job_free(imp_cli_job *job) {
-    imp_model_free(job->model);
+    imp_cli_features_free(&job->features);
     imp_context_free(job->context);
     free(job->photos);
 }

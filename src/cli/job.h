@@ -2,11 +2,13 @@
 #ifndef IMP_CLI_JOB_H
 #define IMP_CLI_JOB_H
 
+#include "cli/features.h"
 #include "cli/photos.h"
 
 /* What such commands are told; the beginning of their settings. */
 typedef struct imp_cli_job_settings {
     const char *output, *depth, *model, *precision, *instruction_set;
+    const char *features, *sketch; /* as imp_cli_features_open takes them; NULL for commands that have one model */
     int longer_side, quality, threads;
     size_t memory_limit;
     bool enlarge, json, quiet, verbose;
@@ -15,7 +17,8 @@ typedef struct imp_cli_job_settings {
 typedef struct imp_cli_job {
     const imp_cli_job_settings *settings;
     imp_context *context;
-    imp_model *model;
+    imp_cli_features features;
+    const imp_model *model; /* the first of those */
     imp_cli_photo *photos;
     int photo_count;
     int tried, painted; /* photos that were taken so far, and those that were written whole */
@@ -27,9 +30,9 @@ typedef struct imp_cli_job {
    imp_cli_job_free then, too. The paths must stay. */
 int imp_cli_job_begin(imp_cli_job *job, const imp_cli_job_settings *settings, char **paths, int count);
 
-/* Opens the model. The context is made anew where there is a memory limit: what model and program take, which that
+/* Opens the models. The context is made anew where there is a memory limit: what models and program take, which that
    counts too, is known only then. */
-int imp_cli_job_open_model(imp_cli_job *job);
+int imp_cli_job_open_models(imp_cli_job *job);
 
 void imp_cli_job_free(imp_cli_job *job);
 

@@ -20,6 +20,8 @@ static int check_options(imp_cli_optimize_job *job) {
         return imp_cli_fail(IMP_CLI_USAGE, "--style is missing: the painting to take the manner of");
     if (settings->initial && settings->painting.start)
         return imp_cli_fail(IMP_CLI_USAGE, "--start and --init exclude each other");
+    if (settings->painting.sketch_share != IMP_PRESET_VALUE && !settings->job.sketch)
+        return imp_cli_fail(IMP_CLI_USAGE, "--sketch-share needs --sketch");
     for (int i = 0; i < settings->styles.count; i++) {
         imp_cli_style *style = &job->styles[i];
         const char *text = settings->styles.items[i];
@@ -49,7 +51,7 @@ static int prepare(imp_cli_optimize_job *job, char **paths, int count) {
     int code = check_options(job);
     if (!code) code = imp_cli_job_begin(&job->base, &job->settings->job, paths, count);
     if (!code) code = check_outputs(job);
-    return code ? code : imp_cli_job_open_model(&job->base);
+    return code ? code : imp_cli_job_open_models(&job->base);
 }
 
 /* All groups, one after the other. Returns the exit code of the first failure, or 0. */

@@ -53,9 +53,11 @@ const imp_cli_option imp_cli_optimize_options[] = {
     {"tv-weight", 0, REAL(0, MAX_WEIGHT), AT(painting.variation_weight), .value = "WEIGHT",
      .help = "How much the result is smoothed (total variation)."},
     {"content-layers", 0, TEXT, AT(painting.content_layers), .value = "LAYERS",
-     .help = "Layers of the model at which the photo is compared, with weights: conv4_2:1,conv3_2:0.5"},
+     .help = "Layers at which the photo is compared, with weights: conv4_2:1,conv3_2:0.5. Of several networks each takes "
+             "those that it has."},
     {"style-layers", 0, TEXT, AT(painting.style_layers), .value = "LAYERS",
-     .help = "Layers of the model at which the paintings are compared, with weights: conv1_1:1,conv2_1:0.5"},
+     .help = "Layers at which the paintings are compared, with weights: conv1_1:1,conv2_1:0.5. Of several networks each "
+             "takes those that it has."},
     {"style-loss", 0, CHOICE(imp_style_loss_name), .describe = imp_style_loss_description, AT(painting.style_loss),
      .value = "NAME", .help = "What of a painting is compared."},
     {"optimizer", 0, CHOICE(optimizer_at), AT(painting.optimizer), .value = "NAME",
@@ -75,6 +77,13 @@ const imp_cli_option imp_cli_optimize_options[] = {
     IMP_CLI_ROW_DEPTH(AT(job.depth)),
     IMP_CLI_ROW_QUALITY(AT(job.quality)),
     IMP_CLI_ROW_MODEL(AT(job.model)),
+    {"features", 0, TEXT, AT(job.features), .value = "MODELS",
+     .help = "Networks whose losses are added, in place of --model, each with its weight: vgg19:1,resnet50:0.5"},
+    {"sketch", 0, TEXT, AT(job.sketch), .value = "MODEL",
+     .help = "A cheap network that paints the first part of the run, which the others finish: all sizes but the last, "
+             "and of that --sketch-share of its iterations."},
+    {"sketch-share", 0, REAL(0, 1), AT(painting.sketch_share), .value = "SHARE",
+     .help = "How much of the last size's iterations the sketch has; 0.5 where it is not given."},
     IMP_CLI_ROW_THREADS(AT(job.threads)),
     IMP_CLI_ROW_MEMORY(AT(job.memory_limit), ": a large picture is then painted in strips, which takes longer."),
     {"batch", 0, WHOLE(1, IMP_MAX_PHOTOS), AT(batch), .value = "N",

@@ -221,7 +221,7 @@ static int prepare(stylize_job *job, char **paths, int count) {
     if (!settings->job.model)
         return imp_cli_fail(IMP_CLI_USAGE, "--model is missing: the model that paints; see 'impasto model list'");
     int code = imp_cli_job_begin(&job->base, &settings->job, paths, count);
-    if (!code) code = imp_cli_job_open_model(&job->base);
+    if (!code) code = imp_cli_job_open_models(&job->base);
     if (!code) code = imp_cli_check_styler(job->base.model, settings->job.model);
     return code ? code : imp_cli_style_shares(job->base.model, settings->job.model, &settings->styles, &job->shares);
 }
