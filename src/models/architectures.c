@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "models/mobilenet.h"
 #include "models/model.h"
+#include "models/resnet.h"
 #include "models/stylers.h"
 #include "models/thin.h"
 #include "models/vgg.h"
@@ -19,9 +20,34 @@ static int build_vgg19(imp_context *context, const int *options, imp_network *ne
     return imp_vgg_build(context, &imp_vgg19, network);
 }
 
+static int build_resnet18(imp_context *context, const int *options, imp_network *network) {
+    (void)options;
+    return imp_resnet_build(context, &imp_resnet18, network);
+}
+
+static int build_resnet50(imp_context *context, const int *options, imp_network *network) {
+    (void)options;
+    return imp_resnet_build(context, &imp_resnet50, network);
+}
+
 const imp_architecture imp_architectures[] = {
     {.name = "vgg16", .imported = 1, .preprocessing = "caffe", .build = build_vgg16},
     {.name = "vgg19", .imported = 1, .preprocessing = "caffe", .build = build_vgg19},
+    /* Of the ResNets the layers of Wang et al., CVPR 2021 (arXiv 2103.16841), and the stem, which has the colours. */
+    {.name = "resnet18",
+     .imported = 1,
+     .normed = 1,
+     .preprocessing = "torchvision",
+     .content_layers = "layer3.1",
+     .style_layers = "conv1,layer1.1,layer2.1,layer3.1,layer4.1",
+     .build = build_resnet18},
+    {.name = "resnet50",
+     .imported = 1,
+     .normed = 1,
+     .preprocessing = "torchvision",
+     .content_layers = "layer3.5",
+     .style_layers = "conv1,layer1.2,layer2.3,layer3.5,layer4.2",
+     .build = build_resnet50},
     {.name = "thin", .preprocessing = "caffe", .options = imp_thin_options, .build = imp_thin_build},
     {.name = "mobilenetv3", .preprocessing = "caffe", .build = imp_mobilenet_build},
     {.name = "fine", .preprocessing = "signed", .options = imp_fine_options, .build = imp_fine_build},

@@ -51,12 +51,18 @@ int imp_model_get_tensor(const imp_model *model, int index, imp_tensor_info *inf
     return IMP_OK;
 }
 
+/* Whether losses can look at a layer by its own name: not at a ReLU or sum whose map has another's. */
+static int is_seen(const imp_network *network, const imp_layer *layer) {
+    if (layer->kind == IMP_OPERATION_RELU) return network->layers[layer->input].kind == IMP_OPERATION_ADD;
+    return layer->kind == IMP_OPERATION_CONVOLUTION || layer->kind == IMP_OPERATION_POOL ||
+           layer->kind == IMP_OPERATION_MAX_POOL;
+}
+
 const char *imp_model_layer_name(const imp_model *model, int index) {
     if (!model || index < 0) return NULL;
     for (int i = 0; i < model->network.layer_count; i++) {
         const imp_layer *layer = &model->network.layers[i];
-        int seen = layer->kind == IMP_OPERATION_CONVOLUTION || layer->kind == IMP_OPERATION_POOL;
-        if (seen && index-- == 0) return layer->name;
+        if (is_seen(&model->network, layer) && index-- == 0) return layer->name;
     }
     return NULL;
 }

@@ -19,7 +19,8 @@ typedef struct imp_architecture_option {
 /* A network that this library knows: its layers as data. */
 typedef struct imp_architecture {
     const char *name;          /* "vgg19"; NULL ends a table */
-    int imported;              /* weights of other programs are brought in for it */
+    int imported;              /* weights of other programs are brought in for it, */
+    int normed;                /* and in those, each convolution has a batch norm, which is folded in */
     const char *preprocessing; /* that a training begins with */
     /* What losses look at where nobody says; NULL: what the preset says, which is a VGG's. */
     const char *content_layers, *style_layers;

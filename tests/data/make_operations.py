@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes operations.json: figures of PyTorch, in double precision, that the engine's operations are compared with.
 
-Inputs, weights and gradients are numbers made by noise(), which the test makes again, so that the file holds results
-alone. Usage: python3 make_operations.py > operations.json   (needs torch; made with 2.15)
+Inputs, weights and gradients are numbers of noise.py. Usage: python3 make_operations.py > operations.json   (needs
+torch; made with 2.15)
 """
 import json
 import math
@@ -10,26 +10,14 @@ import math
 import torch
 import torch.nn.functional as F
 
+from noise import noise, summary
+
 torch.set_default_dtype(torch.float64)
 SAMPLES = 24  # values kept of each tensor, evenly spread
 
 
-def noise(seed, count):
-    """count numbers between -1 and 1, the same as the test's."""
-    values = []
-    for i in range(count):
-        h = (i * 2654435761 + seed * 2246822519 + 374761393) & 0xFFFFFFFF
-        h ^= h >> 15
-        h = h * 2246822519 & 0xFFFFFFFF
-        h ^= h >> 13
-        h = h * 3266489917 & 0xFFFFFFFF
-        h ^= h >> 16
-        values.append((h >> 8) / (1 << 23) - 1)
-    return values
-
-
 def tensor(seed, shape):
-    return torch.tensor(noise(seed, math.prod(shape))).reshape(shape)
+    return noise(seed, math.prod(shape)).reshape(shape)
 
 
 def pad(x, layer):
@@ -127,13 +115,6 @@ def run(case, pixels, parameters, styles):
     return maps[-1]
 
 
-def summary(t):
-    flat = t.detach().flatten()
-    step = max(1, flat.numel() // SAMPLES)
-    return {"count": flat.numel(), "rms": float((flat ** 2).mean().sqrt()), "sum": float(flat.sum()),
-            "step": step, "samples": [float(f"{v:.9g}") for v in flat[::step][:SAMPLES]]}
-
-
 def figures(case):
     shape = (case["batch"], 3, case["height"], case["width"])
     parameters = make_parameters(case)
@@ -150,10 +131,10 @@ def figures(case):
         by_sum = tensor(5, (value.shape[1],))
         loss = 0.35 * ((value - target) ** 2).sum() + (value.sum((2, 3)) * by_sum).sum()
     loss.backward()
-    case["value"] = summary(value)
+    case["value"] = summary(value, SAMPLES)
     case["loss"] = float(loss.detach())
-    case["pixel_gradient"] = summary(pixels.grad)
-    case["parameter_gradients"] = [summary(p.grad) for p in parameters]
+    case["pixel_gradient"] = summary(pixels.grad, SAMPLES)
+    case["parameter_gradients"] = [summary(p.grad, SAMPLES) for p in parameters]
     return case
 
 

@@ -15,6 +15,7 @@
 
 #include "gradients/fixture.h"
 #include "graph/packed.h"
+#include "noise.h"
 
 #define MAX_LAYERS 16
 #define MAX_PARAMETERS 16
@@ -47,18 +48,6 @@ typedef struct operation_case {
 
 static void require(int holds, const operation_case *at, const char *what) {
     if (!holds) fail_msg("%s: %s: %s", at->name, what, at->context ? imp_error(at->context) : "");
-}
-
-/* The numbers of make_operations.py. */
-static float noise_at(uint32_t seed, uint32_t i) {
-    uint32_t h = i * 2654435761u + seed * 2246822519u + 374761393u;
-
-    h ^= h >> 15;
-    h *= 2246822519u;
-    h ^= h >> 13;
-    h *= 3266489917u;
-    h ^= h >> 16;
-    return (float)(h >> 8) / (float)(1 << 23) - 1;
 }
 
 static float *make_noise(uint32_t seed, size_t count, float offset, float scale) {

@@ -150,6 +150,39 @@ static void layers_go_to_those_that_have_them(void **state) {
     imp_model_free(wide);
 }
 
+/* A network with sums and strides runs whole: beside others, and where memory is short, which the words then say. */
+static void a_network_that_cannot_be_cut(void **state) {
+    imp_context_options context_options;
+    imp_context *small;
+    imp_model *slim = NULL;
+    imp_progress losses;
+    static float gradient[VALUES];
+    double square = 0;
+    (void)state;
+    assert_int_equal(imp_model_make(shared.context, imp_architecture_find(tiny_known, "slim"), NULL, &slim), IMP_OK);
+    assert_int_equal(imp_model_set_preprocessing(shared.context, slim, "torchvision"), IMP_OK);
+    assert_int_equal(imp_model_initialize(shared.context, slim, 1), IMP_OK);
+    const imp_weighted_model both[] = {{shared.model, 1}, {slim, 1}};
+    imp_painting_options options = mixed_options("lbfgs", both, 2);
+    options.content_layers = "conv2_2,layer2.0";
+    options.style_layers = "conv1_1,conv1,maxpool,layer1.0,layer2.0.conv2";
+    evaluate(&options, &losses, gradient);
+    for (int i = 0; i < VALUES; i++) square += (double)gradient[i] * gradient[i];
+    assert_true(losses.style_loss > 0 && square > 0 && isfinite(square));
+
+    imp_context_options_default(&context_options);
+    context_options.threads = 1;
+    context_options.memory_limit = (size_t)1 << 20; /* the pictures are in; half of what slim's maps take */
+    assert_int_equal(imp_context_create(&context_options, &small), IMP_OK);
+    imp_painting *painting = painting_of(small, &options);
+    imp_estimate estimate = {.size = sizeof estimate};
+    assert_int_equal(imp_painting_estimate(painting, &estimate), IMP_ERR_MEMORY);
+    assert_non_null(strstr(imp_error(small), "since slim cannot run in strips"));
+    imp_painting_free(painting);
+    imp_context_free(small);
+    imp_model_free(slim);
+}
+
 static void refuse(const imp_painting_options *options, const char *words) {
     imp_painting *painting = NULL;
     assert_int_equal(imp_painting_create(shared.context, shared.model, &shared.photos[0], options, &painting),
@@ -378,6 +411,7 @@ int main(void) {
         cmocka_unit_test(one_network_in_any_way),
         cmocka_unit_test(losses_are_added),
         cmocka_unit_test(layers_go_to_those_that_have_them),
+        cmocka_unit_test(a_network_that_cannot_be_cut),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(a_sketch_is_finished),
         cmocka_unit_test(shares_of_a_sketch),

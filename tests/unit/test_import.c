@@ -205,6 +205,124 @@ static void test_import_refuses(void **state) {
     refuse_import(IMP_ERR_IO, "No such file");
 }
 
+/* ---- Batch norm -------------------------------------------------------------------------------------------------- */
+
+#define SLIM_CONVOLUTIONS 6
+
+static const struct {
+    const char *convolution, *norm;
+    int64_t shape[4];
+} slim[SLIM_CONVOLUTIONS] = {
+    {"conv1", "bn1", {4, 3, 7, 7}},
+    {"layer1.0.conv1", "layer1.0.bn1", {4, 4, 3, 3}},
+    {"layer1.0.conv2", "layer1.0.bn2", {4, 4, 3, 3}},
+    {"layer2.0.conv1", "layer2.0.bn1", {8, 4, 3, 3}},
+    {"layer2.0.conv2", "layer2.0.bn2", {8, 8, 3, 3}},
+    {"layer2.0.downsample.0", "layer2.0.downsample.1", {8, 4, 1, 1}},
+};
+/* Of a channel: values that are not too small for a relative comparison. */
+static float slim_scales[8], slim_shifts[8], slim_means[8], slim_variances[8];
+
+static void make_slim(file_maker *maker, const char *prefix) {
+    maker->count = 0;
+    for (int i = 0; i < 8; i++) {
+        slim_scales[i] = 0.5f + 0.25f * (float)i;
+        slim_shifts[i] = 1 - 0.5f * (float)i;
+        slim_means[i] = 0.3f * (float)i - 1;
+        slim_variances[i] = i == 0 ? 0 : 0.1f * (float)i; /* a channel that never fired */
+    }
+    for (int i = 0; i < SLIM_CONVOLUTIONS; i++) {
+        const struct {
+            const char *suffix;
+            const float *values;
+        } norm[] = {{"weight", slim_scales},
+                    {"bias", slim_shifts},
+                    {"running_mean", slim_means},
+                    {"running_var", slim_variances}};
+        char name[64];
+        snprintf(name, sizeof name, "%s.weight", slim[i].convolution);
+        add_floats(maker, prefix, name, tiny_values, 4, slim[i].shape);
+        for (int k = 0; k < COUNT(norm); k++) {
+            snprintf(name, sizeof name, "%s.%s", slim[i].norm, norm[k].suffix);
+            add_floats(maker, prefix, name, norm[k].values, 1, slim[i].shape);
+        }
+    }
+}
+
+/* To float's precision of numbers that double works out. */
+static void expect_near(double value, double expected) {
+    if (!(fabs(value - expected) <= 1e-6 * (fabs(expected) + 1))) fail_msg("%.9g, not %.9g", value, expected);
+}
+
+static void expect_slim(const imp_model *model) {
+    const imp_network *network = &model->network;
+    for (int i = 0; i < SLIM_CONVOLUTIONS; i++) {
+        int at = 0;
+        while (strcmp(network->layers[at].name, slim[i].convolution) != 0) at++;
+        const imp_parameter *weight = &network->parameters[network->layers[at].weight];
+        const imp_parameter *bias = &network->parameters[network->layers[at].bias];
+        size_t row = imp_parameter_count(weight) / (size_t)slim[i].shape[0];
+        for (size_t c = 0; c < (size_t)slim[i].shape[0]; c++) {
+            double factor = slim_scales[c] / sqrt((double)slim_variances[c] + 1e-5);
+            for (size_t k = 0; k < row; k++) expect_near(weight->data[c * row + k], factor * tiny_values[c * row + k]);
+            expect_near(bias->data[c], slim_shifts[c] - factor * slim_means[c]);
+        }
+    }
+}
+
+static void test_batch_norm_is_folded(void **state) {
+    static const char *const prefixes[] = {"", "module.", "backbone.body."};
+    (void)state;
+    for (int i = 0; i < COUNT(prefixes); i++) {
+        file_maker maker;
+        imp_model *model;
+        imp_model_info info = {.size = sizeof info};
+        make_slim(&maker, prefixes[i]);
+        assert_int_equal(write_torch(&maker, path, i % 2), 0);
+        assert_int_equal(imp_model_import_known(context, path, NULL, tiny_known, &model), IMP_OK);
+        assert_int_equal(imp_model_get_info(model, &info), IMP_OK);
+        assert_string_equal(info.architecture, "slim");
+        assert_string_equal(info.preprocessing, "torchvision");
+        assert_non_null(strstr(info.licence, "unknown"));
+        assert_int_equal(info.tensor_count, 2 * SLIM_CONVOLUTIONS);
+        expect_slim(model);
+        imp_model_free(model);
+    }
+}
+
+static void refuse_slim(file_maker *maker, int status, const char *words) {
+    assert_int_equal(write_torch(maker, path, 0), 0);
+    refuse_import(status, words);
+}
+
+static void test_batch_norm_is_refused(void **state) {
+    static const int64_t one[1] = {8};
+    file_maker maker;
+    imp_model *model;
+    (void)state;
+    make_slim(&maker, "");
+    slim_variances[2] = -0.5f;
+    refuse_slim(&maker, IMP_ERR_FORMAT, "bn1.running_var has a variance below 0");
+    slim_variances[2] = NAN;
+    refuse_slim(&maker, IMP_ERR_FORMAT, "bn1.running_var has a variance below 0");
+    make_slim(&maker, "");
+    slim_means[1] = INFINITY;
+    refuse_slim(&maker, IMP_ERR_FORMAT, "bn1.bias has a value that is infinite or not a number");
+    make_slim(&maker, "");
+    maker.tensors[6].shape[0] = 3; /* layer1.0.bn1.weight */
+    refuse_slim(&maker, IMP_ERR_FORMAT, "layer1.0.bn1.weight has not one value for each of 4 channels");
+    make_slim(&maker, "");
+    maker.count--;
+    refuse_slim(&maker, IMP_ERR_FORMAT, "the tensor layer2.0.downsample.1.running_var of a slim is missing");
+    make_slim(&maker, "");
+    add_floats(&maker, "", "layer2.1.bn1.running_mean", tiny_values, 1, one);
+    refuse_slim(&maker, IMP_ERR_UNSUPPORTED, "deeper than slim, and of its family");
+    make_slim(&maker, "");
+    assert_int_equal(write_torch(&maker, path, 0), 0);
+    refuse(imp_model_import_known(context, path, "caffe", tiny_known, &model), IMP_ERR_ARGUMENT,
+           "need the preprocessing \"torchvision\", not \"caffe\"");
+}
+
 static int import_and_save(imp_context *own, void *user) {
     imp_model *model;
     int status = imp_model_import_known(own, path, NULL, tiny_known, &model);
@@ -227,6 +345,9 @@ static void test_every_allocation_may_fail(void **state) {
     make_quantised(&maker, indices, tiny_values, 256);
     assert_int_equal(write_torch(&maker, path, 1), 0);
     assert_int_equal(imp_test_every_allocation(import_and_save, NULL), 0);
+    make_slim(&maker, "");
+    assert_int_equal(write_torch(&maker, path, 0), 0);
+    assert_int_equal(imp_test_every_allocation(import_and_save, NULL), 0);
 }
 
 int main(void) {
@@ -236,6 +357,8 @@ int main(void) {
         cmocka_unit_test(test_oxfords_weights_are_told_from_others),
         cmocka_unit_test(test_import_quantised),
         cmocka_unit_test(test_import_refuses),
+        cmocka_unit_test(test_batch_norm_is_folded),
+        cmocka_unit_test(test_batch_norm_is_refused),
         cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -93,6 +93,38 @@ static void test_vgg_architectures(void **state) {
     assert_null(imp_architecture_find(imp_architectures, "vgg11"));
 }
 
+static void test_resnets(void **state) {
+    static const struct {
+        const char *name;
+        int convolutions;
+        uint64_t parameters;
+        const char *layers[8];
+        int channels[8];
+    } nets[] = {
+        /* Weights as torchvision counts them without the classifier, and a bias where it has a batch norm of two. */
+        {"resnet18", 20, 11176512 - 4800, {"conv1", "layer1.0", "layer2.1", "layer4.1"}, {64, 64, 128, 512}},
+        {"resnet50", 53, 23508032 - 26560, {"conv1", "layer1.0", "layer2.3", "layer4.2"}, {64, 256, 512, 2048}},
+    };
+    (void)state;
+    for (int n = 0; n < COUNT(nets); n++) {
+        const imp_architecture *architecture = imp_architecture_find(imp_architectures, nets[n].name);
+        imp_model_info info = {.size = sizeof info};
+        imp_model *model;
+        assert_int_equal(imp_model_make(context, architecture, NULL, &model), IMP_OK);
+        assert_int_equal(imp_model_get_info(model, &info), IMP_OK);
+        assert_int_equal(info.tensor_count, 2 * nets[n].convolutions);
+        assert_int_equal(info.parameter_count, nets[n].parameters);
+        for (int i = 0; nets[n].layers[i]; i++) {
+            int tap = imp_network_find_tap(&model->network, nets[n].layers[i]), shown = 0;
+            assert_in_range(tap, 1, model->network.layer_count - 1);
+            assert_int_equal(model->network.layers[tap].kind, IMP_OPERATION_RELU);
+            assert_int_equal(model->network.layers[tap].channels, nets[n].channels[i]);
+            while (strcmp(imp_model_layer_name(model, shown), nets[n].layers[i]) != 0) shown++;
+        }
+        imp_model_free(model);
+    }
+}
+
 static imp_model *import_tiny(void) {
     file_maker maker;
     imp_model *model;
@@ -338,6 +370,7 @@ static void test_null_arguments(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vgg_architectures),
+        cmocka_unit_test(test_resnets),
         cmocka_unit_test(test_saved_and_opened),
         cmocka_unit_test(test_tensor_figures),
         cmocka_unit_test(test_save_refuses),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "models/resnet.h"
 #include "models/vgg.h"
 
 static int build_tiny(imp_context *context, const int *options, imp_network *network) {
@@ -25,8 +26,16 @@ static int build_wide(imp_context *context, const int *options, imp_network *net
     return imp_vgg_build(context, &wide, network);
 }
 
+/* A stem, a block, and a block with a shortcut of another shape. */
+static int build_slim(imp_context *context, const int *options, imp_network *network) {
+    static const imp_resnet slim = {"slim", 0, {1, 1}, 4};
+    (void)options;
+    return imp_resnet_build(context, &slim, network);
+}
+
 const imp_architecture tiny_known[] = {{.name = "tiny", .imported = 1, .build = build_tiny},
                                        {.name = "wide", .imported = 1, .build = build_wide},
+                                       {.name = "slim", .imported = 1, .normed = 1, .build = build_slim},
                                        {.name = NULL}};
 
 float tiny_values[2 * TINY_VALUES];
