@@ -185,7 +185,7 @@ static int fail_match(imp_context *context, const imp_tensors *tensors, const ke
     size_t used = 0;
 
     if (best->deeper)
-        return imp_fail(context, IMP_ERR_UNSUPPORTED, "deeper than %s, and of its family: no " KNOWN,
+        return imp_fail(context, IMP_ERR_UNSUPPORTED, "a relative of %s with more layers, which is not supported",
                         best->architecture->name);
     if (best->found > 0 && (!words || best->architecture->normed))
         return imp_fail(context, IMP_ERR_FORMAT, "the tensor %s of a %s is missing", missing, best->architecture->name);
