@@ -53,11 +53,13 @@ const imp_cli_option imp_cli_optimize_options[] = {
     {"tv-weight", 0, REAL(0, MAX_WEIGHT), AT(painting.variation_weight), .value = "WEIGHT",
      .help = "How much the result is smoothed (total variation)."},
     {"content-layers", 0, TEXT, AT(painting.content_layers), .value = "LAYERS",
-     .help = "Layers at which the photo is compared, with weights: conv4_2:1,conv3_2:0.5. Of several networks each takes "
-             "those that it has."},
+     .help =
+         "Layers at which the photo is compared, with weights: conv4_2:1,conv3_2:0.5. Of several networks each takes "
+         "those that it has."},
     {"style-layers", 0, TEXT, AT(painting.style_layers), .value = "LAYERS",
-     .help = "Layers at which the paintings are compared, with weights: conv1_1:1,conv2_1:0.5. Of several networks each "
-             "takes those that it has."},
+     .help =
+         "Layers at which the paintings are compared, with weights: conv1_1:1,conv2_1:0.5. Of several networks each "
+         "takes those that it has."},
     {"style-loss", 0, CHOICE(imp_style_loss_name), .describe = imp_style_loss_description, AT(painting.style_loss),
      .value = "NAME", .help = "What of a painting is compared."},
     {"optimizer", 0, CHOICE(optimizer_at), AT(painting.optimizer), .value = "NAME",
