@@ -13,6 +13,7 @@ prefix=$folder$(meson introspect "$build" --buildoptions |
 libraries=$(dirname "$(find "$prefix" -name libimpasto.so)")
 
 env -u LD_LIBRARY_PATH "$prefix/bin/impasto" --version
+env -u LD_LIBRARY_PATH IMPASTO_MODELS=/nowhere "$prefix/bin/impasto" model info thin >/dev/null
 
 bytes=$(find "$prefix" -type f \( -name impasto -o -name '*.so*' \) -exec cat {} + | wc -c)
 echo "$bytes bytes installed"

@@ -6,13 +6,12 @@
 #include "graph/packed.h"
 #include "models/thin.h"
 #include "style/directions.h"
+#include "style/moments.h"
 #include "style/student_start.h"
 #include "style/style_bank.h"
 #include "style/trainee.h"
 
 #define SAMPLE_CROPS 96 /* whose features tell the directions: a million pixels and more at the first layers */
-
-#define MAX_TEACHER_LAYERS 64 /* VGG19 has 37, readouts included */
 
 enum { LOSS_TOTAL, LOSS_FEATURES, LOSS_GRAM, LOSS_COUNT };
 static const char *const loss_names[LOSS_COUNT] = {"total", "features", "gram"};
@@ -29,6 +28,9 @@ typedef struct student_learner {
     const imp_recipe *recipe;
     imp_trainee trainee;
     imp_network teacher; /* VGG19 with readouts */
+    /* The trainee's, then the teacher's readouts, as states: a training that goes on has to go on to the same directions,
+       whatever crops it would find them by. */
+    imp_learner_parameter *parameters;
     lesson lessons[IMP_THIN_READOUTS];
     imp_plan *example, *pupil;
     imp_map_target *targets[IMP_THIN_READOUTS];
@@ -82,70 +84,10 @@ static int make_teacher(student_learner *learner, const imp_training_source *sou
     return status;
 }
 
-/* ---- What a sample of crops tells of the teacher ----------------------------------------------------------------- */
-
-/* Second moments of each layer of the teacher, [channels, channels]; NULL for those that nobody asks for. */
-typedef struct moments {
-    double **of; /* [layers] */
-} moments;
-
-static int take_sample(student_learner *learner, const imp_training_source *source, int first) {
-    size_t side = (size_t)learner->recipe->data.crop, floats = 3 * side * side;
-    for (int i = 0; i < learner->recipe->batch; i++)
-        if (source->crop(source->user, "sample", (uint64_t)(first + i), learner->recipe->data.crop,
-                         learner->crops + (size_t)i * floats) < 0)
-            return imp_fail(learner->context, IMP_ERR_IO, "there is no crop %d to find directions with", first + i);
-    return IMP_OK;
-}
-
-/* The maps that a convolution may read or a readout look at. */
-static int is_seen(const imp_network *network, int layer) {
-    return network->layers[layer].kind == IMP_OPERATION_RELU || network->layers[layer].kind == IMP_OPERATION_POOL;
-}
-
-static int allocate_moments(student_learner *learner, moments *all, imp_tap *taps, int *count) {
-    const imp_network *teacher = &learner->teacher;
-    all->of = imp_allocate_zero(learner->context, (size_t)teacher->layer_count, sizeof *all->of);
-    if (!all->of) return IMP_ERR_MEMORY;
-    *count = 0;
-    for (int i = 0; i < teacher->layer_count; i++) {
-        size_t channels = (size_t)teacher->layers[i].channels;
-        if (!is_seen(teacher, i)) continue;
-        taps[(*count)++] = (imp_tap){i, IMP_TAP_STATISTICS};
-        all->of[i] = imp_allocate_zero(learner->context, channels * channels, sizeof(double));
-        if (!all->of[i]) return IMP_ERR_MEMORY;
-    }
-    return IMP_OK;
-}
-
-static int measure_moments(student_learner *learner, const imp_training_source *source, moments *all) {
-    imp_tap taps[MAX_TEACHER_LAYERS];
-    int count = 0, batch = learner->recipe->batch;
-    imp_plan *plan = NULL;
-    int status = allocate_moments(learner, all, taps, &count);
-    imp_plan_options options = plan_options(learner, taps, count);
-    if (!status) status = imp_plan_create(learner->context, &learner->teacher, &options, &plan);
-    for (int first = 0; first < SAMPLE_CROPS && !status; first += batch) {
-        status = take_sample(learner, source, first);
-        if (!status) status = imp_plan_forward(plan, learner->crops);
-        for (int i = 0; i < count * batch && !status; i++) {
-            imp_statistics statistics = imp_plan_statistics(plan, i / batch, i % batch);
-            double *sum = all->of[taps[i / batch].layer];
-            size_t values = (size_t)statistics.channels * (size_t)statistics.channels;
-            for (size_t k = 0; k < values; k++) sum[k] += (double)statistics.second[k] / statistics.count;
-        }
-    }
-    imp_plan_free(plan);
-    return status;
-}
-
-static void release_moments(student_learner *learner, moments *all) {
-    for (int i = 0; all->of && i < learner->teacher.layer_count; i++) imp_release(learner->context, all->of[i]);
-    imp_release(learner->context, all->of);
-}
+/* ---- Its readouts ------------------------------------------------------------------------------------------------ */
 
 /* The teacher's readout behind a layer: its scale times the leading directions. */
-static int set_readout(student_learner *learner, const imp_thin_readout *readout, const moments *all) {
+static int set_readout(student_learner *learner, const imp_thin_readout *readout, const imp_moments *all) {
     char name[IMP_NAME_LENGTH];
     double share;
     snprintf(name, sizeof name, "%s.readout", readout->layer);
@@ -175,7 +117,7 @@ static void release_kept(student_learner *learner, kept_channels *channels) {
 }
 
 /* For a map of the teacher whose channels `kept` are the student's. */
-static int tell_channels(student_learner *learner, const moments *all, int layer, kept_channels *channels) {
+static int tell_channels(student_learner *learner, const imp_moments *all, int layer, kept_channels *channels) {
     int n = learner->teacher.layers[layer].channels;
     imp_release(learner->context, channels->others);
     channels->others = imp_allocate_zero(learner->context, (size_t)n, (size_t)channels->count * sizeof(float));
@@ -185,8 +127,8 @@ static int tell_channels(student_learner *learner, const moments *all, int layer
 
 /* A convolution of the trunk after the teacher's of this layer; before: what it reads, NULL for pixels. The teacher's
    channels that it keeps come into after. */
-static int start_convolution(student_learner *learner, const moments *all, const imp_layer *from, const imp_layer *to,
-                             const kept_channels *before, int relu, kept_channels *after) {
+static int start_convolution(student_learner *learner, const imp_moments *all, const imp_layer *from,
+                             const imp_layer *to, const kept_channels *before, int relu, kept_channels *after) {
     const imp_parameter *weight = &learner->teacher.parameters[from->weight];
     const float *bias = learner->teacher.parameters[from->bias].data;
     float *out = learner->trainee.parameters[to->weight].data, *out_bias = learner->trainee.parameters[to->bias].data;
@@ -220,7 +162,7 @@ static void start_readout(student_learner *learner, const char *layer, const kep
 }
 
 /* Layer by layer, as far as the student has them: each convolution of the teacher reads the ReLU or pool before it. */
-static int start_trunk(student_learner *learner, const moments *all) {
+static int start_trunk(student_learner *learner, const imp_moments *all) {
     const imp_network *teacher = &learner->teacher, *student = &learner->trainee.model->network;
     kept_channels before = {0}, after = {0};
     int status = IMP_OK;
@@ -245,11 +187,12 @@ static int start_trunk(student_learner *learner, const moments *all) {
 }
 
 static int begin(student_learner *learner, const imp_training_source *source) {
-    moments all = {0};
-    int status = measure_moments(learner, source, &all);
+    imp_moments all;
+    imp_plan_options options = plan_options(learner, NULL, 0);
+    int status = imp_moments_measure(learner->context, &learner->teacher, &options, source, SAMPLE_CROPS, &all);
     for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) status = set_readout(learner, &imp_thin_readouts[i], &all);
     if (!status && !learner->recipe->network.start[0]) status = start_trunk(learner, &all);
-    release_moments(learner, &all);
+    imp_moments_release(learner->context, &all);
     return status ? status : imp_network_refresh(learner->context, &learner->teacher);
 }
 
@@ -397,7 +340,8 @@ static int evaluate(void *user, int64_t number, const float *const *planes, doub
 
 static int refresh(void *user) {
     student_learner *learner = user;
-    return imp_trainee_refresh(&learner->trainee);
+    int status = imp_trainee_refresh(&learner->trainee);
+    return status ? status : imp_network_refresh(learner->context, &learner->teacher);
 }
 
 static int write(void *user, const char *path, imp_storage storage) {
@@ -411,6 +355,7 @@ static void release(void *user) {
     imp_plan_free(learner->example);
     imp_plan_free(learner->pupil);
     for (int i = 0; i < IMP_THIN_READOUTS; i++) imp_release(learner->context, learner->lessons[i].by_second);
+    imp_release(learner->context, learner->parameters);
     imp_release(learner->context, learner->terms);
     imp_release(learner->context, learner->crops);
     imp_network_release(&learner->teacher);
@@ -418,12 +363,26 @@ static void release(void *user) {
     imp_release(learner->context, learner);
 }
 
-/* The teacher's own filters stay as they are. */
-static void freeze_own(student_learner *learner) {
+/* What training sees: the teacher's own filters stay as they are, and its readouts are states. */
+static int list_parameters(student_learner *learner) {
     const imp_network *student = &learner->trainee.model->network;
     const imp_layer *own = &student->layers[student->layers[imp_network_find_tap(student, IMP_THIN_OWN)].input];
-    learner->trainee.parameters[own->weight].state = 1;
-    learner->trainee.parameters[own->bias].state = 1;
+    int count = student->parameter_count;
+    learner->parameters =
+        imp_allocate_zero(learner->context, (size_t)count + IMP_THIN_READOUTS, sizeof *learner->parameters);
+    if (!learner->parameters) return IMP_ERR_MEMORY;
+    memcpy(learner->parameters, learner->trainee.parameters, (size_t)count * sizeof *learner->parameters);
+    learner->parameters[own->weight].state = learner->parameters[own->bias].state = 1;
+    for (int i = 0; i < IMP_THIN_READOUTS; i++) {
+        char name[IMP_NAME_LENGTH];
+        snprintf(name, sizeof name, "%s.readout", imp_thin_readouts[i].layer);
+        const imp_layer *layer = &learner->teacher.layers[imp_network_find_tap(&learner->teacher, name)];
+        const imp_parameter *weight = &learner->teacher.parameters[layer->weight];
+        learner->parameters[count + i] = (imp_learner_parameter){
+            .name = weight->name, .dimensions = weight->dimensions, .data = weight->data, .state = 1};
+        memcpy(learner->parameters[count + i].shape, weight->shape, sizeof weight->shape);
+    }
+    return IMP_OK;
 }
 
 static int check_recipe(imp_context *context, const imp_recipe *recipe) {
@@ -467,15 +426,15 @@ int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, c
     if (!status) status = begin(made, source);
     if (!status) status = make_lessons(made);
     if (!status) status = make_plans(made);
+    if (!status) status = list_parameters(made);
     if (status) {
         release(made);
         return status;
     }
-    freeze_own(made);
     *learner = (imp_learner){.user = made,
                              .architecture = made->trainee.model->network.architecture,
-                             .parameters = made->trainee.parameters,
-                             .parameter_count = made->trainee.model->network.parameter_count,
+                             .parameters = made->parameters,
+                             .parameter_count = made->trainee.model->network.parameter_count + IMP_THIN_READOUTS,
                              .losses = loss_names,
                              .loss_count = LOSS_COUNT,
                              .evaluate = evaluate,
