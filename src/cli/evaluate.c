@@ -11,7 +11,7 @@
 #include "cli/system.h"
 #include "impasto_picture.h"
 
-/* Of the longer side where --size does not say otherwise: it bounds time and memory, to 1.3 GB. */
+/* Of the longer side where --size does not say otherwise: it bounds time and memory, to 1.2 GB. */
 #define USUAL_SIDE 1024
 
 typedef struct evaluate_settings {
