@@ -39,7 +39,7 @@ typedef struct imp_map_weight_gradient {
 
 /* As imp_blend, with a factor or addend for each channel of each picture, [batch, channels in whole blocks]. */
 typedef struct imp_map_blend {
-    const imp_map *x, *y, *out; /* y: NULL for none */
+    const imp_map *x, *y, *out; /* y, or x and y: NULL for none */
     const float *x_factor, *y_factor, *addend;
     int accumulate, relu;
     const imp_map *mask;

@@ -278,34 +278,12 @@ static void pool_backward(imp_context *context, const imp_map_pool *map, const i
 
 /* ---- Elementwise ------------------------------------------------------------------------------------------------- */
 
-typedef struct pass_job {
-    const imp_kernels *kernels;
-    const imp_map *in, *out, *mask;
-    int accumulate, relu;
-} pass_job;
-
-static void pass_piece(void *user, const imp_piece *piece) {
-    const pass_job *job = user;
-    imp_view in = imp_map_view(job->in, piece->picture), out = imp_map_view(job->out, piece->picture), mask = {0};
-
-    if (job->mask) mask = imp_map_view(job->mask, piece->picture);
-    imp_blend blend = {
-        .x = &in, .out = &out, .accumulate = job->accumulate, .relu = job->relu, .mask = job->mask ? &mask : NULL};
-    job->kernels->blend(&blend, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
-    if (!job->accumulate) imp_cpu_zero_halo(job->out, piece);
-}
-
 static void relu(imp_context *context, const imp_map *in, const imp_map *out) {
-    pass_job job = {.kernels = imp_cpu_kernels(context, in->element), .in = in, .out = out, .relu = 1};
-
-    imp_cpu_run_evenly(context, out, pass_piece, &job);
+    imp_cpu_blend(context, &(imp_map_blend){.x = in, .out = out, .relu = 1});
 }
 
 static void pass(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask) {
-    pass_job job = {
-        .kernels = imp_cpu_kernels(context, in->element), .in = in, .out = out, .mask = mask, .accumulate = accumulate};
-
-    imp_cpu_run_evenly(context, out, pass_piece, &job);
+    imp_cpu_blend(context, &(imp_map_blend){.x = in, .out = out, .accumulate = accumulate, .mask = mask});
 }
 
 static void clear_piece(void *user, const imp_piece *piece) {

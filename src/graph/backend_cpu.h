@@ -32,9 +32,8 @@ void imp_cut_run(imp_context *context, const imp_cut *cut);
 
 const imp_kernels *imp_cpu_kernels(const imp_context *context, imp_element element);
 
-/* Whether each channel has a kernel of its own. */
 static inline int imp_convolution_is_depthwise(const imp_map_convolution *map) {
-    return map->groups > 1 && map->groups == map->in.view.channels && map->groups == map->out.view.channels;
+    return imp_is_depthwise(map->groups, map->in.view.channels, map->out.view.channels);
 }
 
 /* The primitives of imp_backend. */

@@ -35,8 +35,7 @@ static gradient_job plan_job(const imp_map_weight_gradient *map) {
                         .in_blocks = imp_blocks(map->in->view.channels),
                         .square = (size_t)map->kernel * (size_t)map->kernel};
 
-    job.depthwise =
-        map->groups > 1 && map->groups == map->in->view.channels && map->groups == map->gradient->view.channels;
+    job.depthwise = imp_is_depthwise(map->groups, map->in->view.channels, map->gradient->view.channels);
     job.panel = job.square * IMP_BLOCK * (job.depthwise ? 1 : (size_t)job.in_blocks * IMP_BLOCK);
     job.picture = job.panel * (size_t)job.out_blocks;
     return job;

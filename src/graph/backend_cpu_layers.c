@@ -21,7 +21,7 @@ typedef struct picture_views {
 } picture_views;
 
 static void view_picture(const layer_job *job, int picture, picture_views *views) {
-    views->in = imp_map_view(job->in, picture);
+    if (job->in) views->in = imp_map_view(job->in, picture);
     if (job->second) views->second = imp_map_view(job->second, picture);
     if (job->out) views->out = imp_map_view(job->out, picture);
     if (job->mask) views->mask = imp_map_view(job->mask, picture);
@@ -48,7 +48,7 @@ static void blend_piece(void *user, const imp_piece *piece) {
     imp_blend blend;
 
     view_picture(job, piece->picture, &views);
-    blend = (imp_blend){.x = &views.in,
+    blend = (imp_blend){.x = job->in ? &views.in : NULL,
                         .y = job->second ? &views.second : NULL,
                         .out = &views.out,
                         .x_factor = row_of(job->x_factor, job->stride, piece->picture),
@@ -77,31 +77,10 @@ void imp_cpu_blend(imp_context *context, const imp_map_blend *blend) {
     imp_cpu_run_evenly(context, job.out, blend_piece, &job);
 }
 
-static void fill_piece(void *user, const imp_piece *piece) {
-    const layer_job *job = user;
-    imp_view out = imp_map_view(job->out, piece->picture), mask = {0};
-    imp_blend blend = {
-        .out = &out, .addend = row_of(job->addend, job->stride, piece->picture), .accumulate = job->accumulate};
-
-    if (job->mask) {
-        mask = imp_map_view(job->mask, piece->picture);
-        blend.mask = &mask;
-    }
-    job->kernels->blend(&blend, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
-    finish_piece(job, piece);
-}
-
 void imp_cpu_fill_channels(imp_context *context, float *values, float scale, const imp_map *out, int accumulate,
                            const imp_map *mask) {
-    layer_job job = {.kernels = imp_cpu_kernels(context, out->element),
-                     .out = out,
-                     .mask = mask,
-                     .addend = values,
-                     .stride = channels_of(out),
-                     .accumulate = accumulate};
-
-    for (size_t i = 0; i < job.stride * (size_t)out->batch; i++) values[i] *= scale;
-    imp_cpu_run_evenly(context, out, fill_piece, &job);
+    for (size_t i = 0; i < channels_of(out) * (size_t)out->batch; i++) values[i] *= scale;
+    imp_cpu_blend(context, &(imp_map_blend){.out = out, .addend = values, .accumulate = accumulate, .mask = mask});
 }
 
 /* ---- Sums by channel --------------------------------------------------------------------------------------------- */

@@ -90,6 +90,11 @@ static inline int imp_layer_dilation(const imp_layer *layer) {
     return layer->dilation ? layer->dilation : 1;
 }
 
+/* Whether each channel has a kernel of its own. */
+static inline int imp_is_depthwise(int groups, int in_channels, int out_channels) {
+    return groups > 1 && groups == in_channels && groups == out_channels;
+}
+
 static inline int imp_layer_groups(const imp_layer *layer) {
     return layer->groups ? layer->groups : 1;
 }

@@ -34,7 +34,7 @@ static int in_channels(const imp_network *network, const imp_layer *layer) {
 }
 
 static int is_depthwise(const imp_network *network, const imp_layer *layer) {
-    return layer->groups > 1 && layer->groups == layer->channels && layer->groups == in_channels(network, layer);
+    return imp_is_depthwise(layer->groups, in_channels(network, layer), layer->channels);
 }
 
 /* Bytes of the weights, rounded up so that the bias behind them is aligned. */

@@ -40,17 +40,6 @@ typedef struct student_learner {
 
 /* ---- The teacher ------------------------------------------------------------------------------------------------- */
 
-static imp_plan_options plan_options(const student_learner *learner, const imp_tap *taps, int count) {
-    return (imp_plan_options){.batch = learner->recipe->batch,
-                              .height = learner->recipe->data.crop,
-                              .width = learner->recipe->data.crop,
-                              .taps = taps,
-                              .tap_count = count,
-                              .average_scale = 1,
-                              .first_padding = IMP_PADDING_REPLICATE,
-                              .element = learner->trainee.element};
-}
-
 static int take_vgg_weights(student_learner *learner, const imp_model *vgg) {
     imp_network *teacher = &learner->teacher;
     for (int i = 0; i < teacher->parameter_count; i++) {
@@ -86,12 +75,17 @@ static int make_teacher(student_learner *learner, const imp_training_source *sou
 
 /* ---- Its readouts ------------------------------------------------------------------------------------------------ */
 
+/* The teacher's layer that reads this one. */
+static int readout_behind(const student_learner *learner, const char *layer) {
+    char name[IMP_NAME_LENGTH];
+    snprintf(name, sizeof name, "%.20s.readout", layer);
+    return imp_network_find_tap(&learner->teacher, name);
+}
+
 /* The teacher's readout behind a layer: its scale times the leading directions. */
 static int set_readout(student_learner *learner, const imp_thin_readout *readout, const imp_moments *all) {
-    char name[IMP_NAME_LENGTH];
     double share;
-    snprintf(name, sizeof name, "%s.readout", readout->layer);
-    const imp_layer *layer = &learner->teacher.layers[imp_network_find_tap(&learner->teacher, name)];
+    const imp_layer *layer = &learner->teacher.layers[readout_behind(learner, readout->layer)];
     const imp_parameter *weight = &learner->teacher.parameters[layer->weight];
     int status = imp_leading_directions(learner->context, all->of[layer->input], readout->channels, readout->directions,
                                         weight->data, &share);
@@ -150,9 +144,7 @@ static int start_convolution(student_learner *learner, const imp_moments *all, c
 
 /* The student's readout behind a layer: what the teacher's makes of the channels that are told. */
 static void start_readout(student_learner *learner, const char *layer, const kept_channels *channels) {
-    char name[IMP_NAME_LENGTH];
-    snprintf(name, sizeof name, "%.20s.readout", layer);
-    const imp_layer *from = &learner->teacher.layers[imp_network_find_tap(&learner->teacher, name)];
+    const imp_layer *from = &learner->teacher.layers[readout_behind(learner, layer)];
     const imp_network *student = &learner->trainee.model->network;
     const imp_layer *to = &student->layers[imp_network_find_tap(student, layer)];
     const imp_parameter *weight = &learner->teacher.parameters[from->weight];
@@ -188,7 +180,7 @@ static int start_trunk(student_learner *learner, const imp_moments *all) {
 
 static int begin(student_learner *learner, const imp_training_source *source) {
     imp_moments all;
-    imp_plan_options options = plan_options(learner, NULL, 0);
+    imp_plan_options options = imp_recipe_plan_options(learner->recipe, learner->trainee.element, NULL, 0);
     int status = imp_moments_measure(learner->context, &learner->teacher, &options, source, SAMPLE_CROPS, &all);
     for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) status = set_readout(learner, &imp_thin_readouts[i], &all);
     if (!status && !learner->recipe->network.start[0]) status = start_trunk(learner, &all);
@@ -204,15 +196,15 @@ static int take_weights(student_learner *learner, const imp_recipe_numbers *name
     const imp_network *network = &learner->trainee.model->network;
     int status = imp_recipe_find_layers(learner->context, network, names, what, layers, weights, IMP_THIN_READOUTS);
     for (int k = 0; k < count && !status; k++) {
-        int i = 0;
-        while (i < IMP_THIN_READOUTS && strcmp(imp_thin_readouts[i].layer, network->layers[layers[k]].name) != 0) i++;
-        if (i == IMP_THIN_READOUTS)
+        const imp_thin_readout *readout = imp_thin_readout_of(network->layers[layers[k]].name);
+        if (!readout)
             return imp_fail(learner->context, IMP_ERR_ARGUMENT, "losses: %s of \"%s\" is no readout of %s",
                             network->layers[layers[k]].name, what, network->architecture);
+        lesson *one = &learner->lessons[readout - imp_thin_readouts];
         if (is_gram)
-            learner->lessons[i].gram_weight = weights[k] * learner->recipe->losses.style_weight;
+            one->gram_weight = weights[k] * learner->recipe->losses.style_weight;
         else
-            learner->lessons[i].feature_weight = weights[k];
+            one->feature_weight = weights[k];
     }
     return status;
 }
@@ -237,12 +229,10 @@ static int make_lessons(student_learner *learner) {
 static int make_plans(student_learner *learner) {
     const imp_network *student = &learner->trainee.model->network;
     imp_tap taps[IMP_THIN_READOUTS];
-    for (int i = 0; i < IMP_THIN_READOUTS; i++) {
-        char name[IMP_NAME_LENGTH];
-        snprintf(name, sizeof name, "%s.readout", imp_thin_readouts[i].layer);
-        taps[i] = (imp_tap){imp_network_find_tap(&learner->teacher, name), IMP_TAP_STATISTICS | IMP_TAP_MAP};
-    }
-    imp_plan_options options = plan_options(learner, taps, IMP_THIN_READOUTS);
+    for (int i = 0; i < IMP_THIN_READOUTS; i++)
+        taps[i] = (imp_tap){readout_behind(learner, imp_thin_readouts[i].layer), IMP_TAP_STATISTICS | IMP_TAP_MAP};
+    imp_plan_options options =
+        imp_recipe_plan_options(learner->recipe, learner->trainee.element, taps, IMP_THIN_READOUTS);
     int status = imp_plan_create(learner->context, &learner->teacher, &options, &learner->example);
     for (int i = 0; i < IMP_THIN_READOUTS; i++)
         taps[i].layer = imp_network_find_tap(student, imp_thin_readouts[i].layer);
@@ -267,22 +257,21 @@ static double energy(const imp_statistics *statistics) {
 
 /* sum over pictures |S - T|^2 / |T|^2, for S of the student and T of the teacher: the batch's at once, so that a picture of
    nothing does not weigh without bound. */
-static int compare_maps(student_learner *learner, int index, double *losses) {
+static void compare_maps(student_learner *learner, int index, double *losses) {
     int batch = learner->recipe->batch;
     double all = 0, difference = 0, values;
     for (int i = 0; i < batch; i++) {
         imp_statistics of_teacher = imp_plan_statistics(learner->example, index, i);
         all += energy(&of_teacher);
     }
-    if (!(all > 0)) return IMP_OK;
+    double weight = all > 0 ? learner->lessons[index].feature_weight / all : 0;
     for (int i = 0; i < batch; i++) {
         imp_tap_gradient *term = &learner->terms[index * batch + i];
         difference += imp_plan_map_loss(learner->pupil, index, i, learner->targets[index], &values);
         term->target = learner->targets[index];
-        term->map_weight = (float)(2 * learner->lessons[index].feature_weight / all);
+        term->map_weight = (float)(2 * weight);
     }
-    losses[LOSS_FEATURES] += learner->lessons[index].feature_weight * difference / all;
-    return IMP_OK;
+    losses[LOSS_FEATURES] += weight * difference;
 }
 
 /* mean over pictures of |S S^T - T T^T|^2 / |T T^T|^2, whose gradient by S is 4 (S S^T - T T^T) S / |T T^T|^2. */
@@ -298,16 +287,17 @@ static void compare_grams(student_learner *learner, int index, int picture, doub
         size += of * of;
         difference += gap * gap;
     }
-    for (size_t i = 0; i < values && size > 0; i++)
-        by_second[i] = (float)(4 * weight / size * ((double)of_student.second[i] - (double)of_teacher.second[i]));
-    if (size > 0) losses[LOSS_GRAM] += weight * difference / size;
+    double share = size > 0 ? weight / size : 0; /* black pictures have no features to compare with */
+    for (size_t i = 0; i < values; i++)
+        by_second[i] = (float)(4 * share * ((double)of_student.second[i] - (double)of_teacher.second[i]));
+    losses[LOSS_GRAM] += share * difference;
 }
 
 static int compare(student_learner *learner, double *losses) {
     int status = IMP_OK;
     for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) {
         status = imp_plan_copy_map(learner->example, i, &learner->targets[i]);
-        if (!status) status = compare_maps(learner, i, losses);
+        if (!status) compare_maps(learner, i, losses);
         for (int k = 0; k < learner->recipe->batch && !status && learner->lessons[i].gram_weight > 0; k++)
             compare_grams(learner, i, k, losses);
     }
@@ -319,18 +309,10 @@ static int compare(student_learner *learner, double *losses) {
 
 static int evaluate(void *user, int64_t number, const float *const *planes, double *losses, float *const *gradients) {
     student_learner *learner = user;
-    const imp_network *network = &learner->trainee.model->network;
-    size_t side = (size_t)learner->recipe->data.crop, floats = 3 * side * side;
-    int wanted = 0;
+    int wanted = imp_trainee_want(&learner->trainee, learner->pupil, gradients);
     (void)number;
     for (int i = 0; i < LOSS_COUNT; i++) losses[i] = 0;
-    for (int i = 0; i < learner->recipe->batch; i++)
-        memcpy(learner->crops + (size_t)i * floats, planes[i], floats * sizeof(float));
-    for (int i = 0; i < network->parameter_count; i++) {
-        if (gradients[i]) memset(gradients[i], 0, imp_parameter_count(&network->parameters[i]) * sizeof(float));
-        imp_plan_set_parameter_gradient(learner->pupil, i, gradients[i]);
-        wanted |= gradients[i] != NULL;
-    }
+    imp_recipe_join_crops(learner->recipe, planes, learner->crops);
     release_targets(learner);
     int status = imp_plan_forward(learner->example, learner->crops);
     if (!status) status = imp_plan_forward(learner->pupil, learner->crops);
@@ -374,9 +356,7 @@ static int list_parameters(student_learner *learner) {
     memcpy(learner->parameters, learner->trainee.parameters, (size_t)count * sizeof *learner->parameters);
     learner->parameters[own->weight].state = learner->parameters[own->bias].state = 1;
     for (int i = 0; i < IMP_THIN_READOUTS; i++) {
-        char name[IMP_NAME_LENGTH];
-        snprintf(name, sizeof name, "%s.readout", imp_thin_readouts[i].layer);
-        const imp_layer *layer = &learner->teacher.layers[imp_network_find_tap(&learner->teacher, name)];
+        const imp_layer *layer = &learner->teacher.layers[readout_behind(learner, imp_thin_readouts[i].layer)];
         const imp_parameter *weight = &learner->teacher.parameters[layer->weight];
         learner->parameters[count + i] = (imp_learner_parameter){
             .name = weight->name, .dimensions = weight->dimensions, .data = weight->data, .state = 1};

@@ -58,31 +58,19 @@ static int find_taps(styler_learner *learner) {
     return IMP_OK;
 }
 
-static imp_plan_options plan_options(const styler_learner *learner, const imp_tap *taps, int count) {
-    return (imp_plan_options){.batch = learner->recipe->batch,
-                              .height = learner->recipe->data.crop,
-                              .width = learner->recipe->data.crop,
-                              .taps = taps,
-                              .tap_count = count,
-                              .average_scale = 1,
-                              .first_padding = IMP_PADDING_REPLICATE,
-                              .element = learner->element};
-}
-
 static int make_plans(styler_learner *learner) {
     const imp_network *network = &learner->trainee.model->network;
     imp_tap paint = {imp_network_find_tap(network, IMP_STYLER_OUTPUT), IMP_TAP_PLANES}, content[CONTENT_LAYERS];
     if (paint.layer < 0)
         return imp_fail(learner->context, IMP_ERR_ARGUMENT, "%s paints nothing: it cannot learn styles",
                         network->architecture);
-    imp_plan_options options = plan_options(learner, &paint, 1);
+    imp_plan_options options = imp_recipe_plan_options(learner->recipe, learner->trainee.element, &paint, 1);
     options.backward = options.training = 1;
-    options.element = learner->trainee.element;
     int status = imp_plan_create(learner->context, network, &options, &learner->painter);
     for (int i = 0; i < learner->content_count; i++) content[i] = (imp_tap){learner->content[i], IMP_TAP_MAP};
-    options = plan_options(learner, content, learner->content_count);
+    options = imp_recipe_plan_options(learner->recipe, learner->element, content, learner->content_count);
     if (!status) status = imp_plan_create(learner->context, &learner->teacher->network, &options, &learner->photos);
-    options = plan_options(learner, learner->taps, learner->tap_count);
+    options = imp_recipe_plan_options(learner->recipe, learner->element, learner->taps, learner->tap_count);
     options.backward = 1;
     if (!status) status = imp_plan_create(learner->context, &learner->teacher->network, &options, &learner->critic);
     if (!status) imp_plan_set_styles(learner->painter, learner->styles);
@@ -120,12 +108,6 @@ static int make_buffers(styler_learner *learner) {
 }
 
 /* ---- Losses ------------------------------------------------------------------------------------------------------ */
-
-static void join_crops(styler_learner *learner, const float *const *planes) {
-    size_t side = (size_t)learner->recipe->data.crop, floats = 3 * side * side;
-    for (int i = 0; i < learner->recipe->batch; i++)
-        memcpy(learner->crops + (size_t)i * floats, planes[i], floats * sizeof(float));
-}
 
 /* Which style each picture of the step gets: the seed's and the number's choice. */
 static void choose_styles(styler_learner *learner, int64_t number) {
@@ -203,35 +185,24 @@ static int criticise(styler_learner *learner, double *losses, int backward) {
 }
 
 /* From the gradient by the painted pixels to those by the painter's parameters. */
-static int teach(styler_learner *learner, float *const *gradients) {
-    const imp_network *network = &learner->trainee.model->network;
+static int teach(styler_learner *learner) {
     size_t side = (size_t)learner->recipe->data.crop, floats = 3 * side * side;
-    for (int i = 0; i < network->parameter_count; i++) {
-        if (gradients[i]) memset(gradients[i], 0, imp_parameter_count(&network->parameters[i]) * sizeof(float));
-        imp_plan_set_parameter_gradient(learner->painter, i, gradients[i]);
-    }
     for (int i = 0; i < learner->recipe->batch; i++)
         learner->paint_terms[i].planes = learner->gradient + (size_t)i * floats;
     return imp_plan_backward(learner->painter, learner->paint_terms, NULL);
 }
 
-static int wants_any(const styler_learner *learner, float *const *gradients) {
-    for (int i = 0; i < learner->trainee.model->network.parameter_count; i++)
-        if (gradients[i]) return 1;
-    return 0;
-}
-
 static int evaluate(void *user, int64_t number, const float *const *planes, double *losses, float *const *gradients) {
     styler_learner *learner = user;
-    int backward = wants_any(learner, gradients);
+    int backward = imp_trainee_want(&learner->trainee, learner->painter, gradients);
     for (int i = 0; i < LOSS_COUNT; i++) losses[i] = 0;
-    join_crops(learner, planes);
+    imp_recipe_join_crops(learner->recipe, planes, learner->crops);
     choose_styles(learner, number);
     int status = keep_content(learner);
     if (!status) status = imp_plan_forward(learner->painter, learner->crops);
     if (!status) imp_plan_read_planes(learner->painter, 0, learner->painted);
     if (!status) status = criticise(learner, losses, backward);
-    return status || !backward ? status : teach(learner, gradients);
+    return status || !backward ? status : teach(learner);
 }
 
 /* ---- The rest of a learner --------------------------------------------------------------------------------------- */

@@ -139,6 +139,10 @@ static int resolve_losses(imp_context *context, const imp_model *model, const im
     return imp_fail(context, IMP_ERR_ARGUMENT, "unknown style loss \"%s\"; there are %s", name, list);
 }
 
+imp_element imp_fast_element(const imp_context *context) {
+    return context->cpu_features & IMP_CPU_AVX512_BF16 ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
+}
+
 static int resolve_choices(imp_context *context, const imp_painting_options *options, imp_settings *settings) {
     const imp_preset *preset = settings->preset;
     int optimizer, pooling, padding, precision;
@@ -161,8 +165,7 @@ static int resolve_choices(imp_context *context, const imp_painting_options *opt
     settings->optimizer = (imp_optimizer)optimizer;
     settings->pooling = pooling ? IMP_POOL_AVERAGE : IMP_POOL_MAX;
     settings->padding = padding ? IMP_PADDING_REPLICATE : IMP_PADDING_ZERO;
-    if (precision == 2) precision = (context->cpu_features & IMP_CPU_AVX512_BF16) != 0;
-    settings->element = precision ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
+    settings->element = precision == 2 ? imp_fast_element(context) : precision ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
 
     /* A preset's rate is meant for its optimiser; under another one the optimiser's usual step counts. */
     double rate = preset->learning_rate;

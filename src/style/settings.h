@@ -75,4 +75,7 @@ int imp_settings_is_last(const imp_settings *settings, int scale);
 /* Iterations over all scales. */
 int imp_settings_iterations(const imp_settings *settings);
 
+/* What "auto" is as a precision: bf16 where the CPU multiplies it, else f32. */
+imp_element imp_fast_element(const imp_context *context);
+
 #endif

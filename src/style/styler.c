@@ -4,13 +4,13 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/image.h"
 #include "base/memory.h"
 #include "base/structs.h"
 #include "graph/plan.h"
 #include "style/colour.h"
 #include "style/image.h"
+#include "style/settings.h"
 
 struct imp_styler {
     imp_context *context;
@@ -145,13 +145,14 @@ const char *imp_model_style_name(const imp_model *model, int index) {
 }
 
 static int find_element(imp_context *context, const char *precision, imp_element *element) {
-    int half = (context->cpu_features & IMP_CPU_AVX512_BF16) != 0;
-    if (precision && strcmp(precision, "auto") != 0) {
-        half = strcmp(precision, "bf16") == 0;
-        if (!half && strcmp(precision, "f32") != 0)
-            return imp_fail(context, IMP_ERR_ARGUMENT, "precision \"%.20s\": there are f32, bf16 and auto", precision);
-    }
-    *element = half ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
+    if (!precision || strcmp(precision, "auto") == 0)
+        *element = imp_fast_element(context);
+    else if (strcmp(precision, "bf16") == 0)
+        *element = IMP_ELEMENT_BF16;
+    else if (strcmp(precision, "f32") == 0)
+        *element = IMP_ELEMENT_F32;
+    else
+        return imp_fail(context, IMP_ERR_ARGUMENT, "precision \"%.20s\": there are f32, bf16 and auto", precision);
     return IMP_OK;
 }
 

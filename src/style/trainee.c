@@ -4,13 +4,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "graph/packed.h"
+#include "style/settings.h"
 
 imp_element imp_recipe_element(const imp_context *context, int precision) {
-    int half = precision == IMP_RECIPE_BF16 ||
-               (precision == IMP_RECIPE_AUTO && (context->cpu_features & IMP_CPU_AVX512_BF16) != 0);
-    return half ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
+    if (precision == IMP_RECIPE_AUTO) return imp_fast_element(context);
+    return precision == IMP_RECIPE_BF16 ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
 }
 
 static int open_model(imp_context *context, const imp_training_source *source, const char *name, imp_model **model) {
@@ -143,4 +142,32 @@ void imp_trainee_release(imp_trainee *trainee) {
 
 int imp_trainee_refresh(imp_trainee *trainee) {
     return imp_network_refresh(trainee->context, &trainee->model->network);
+}
+
+imp_plan_options imp_recipe_plan_options(const imp_recipe *recipe, imp_element element, const imp_tap *taps,
+                                         int count) {
+    return (imp_plan_options){.batch = recipe->batch,
+                              .height = recipe->data.crop,
+                              .width = recipe->data.crop,
+                              .taps = taps,
+                              .tap_count = count,
+                              .average_scale = 1,
+                              .first_padding = IMP_PADDING_REPLICATE,
+                              .element = element};
+}
+
+void imp_recipe_join_crops(const imp_recipe *recipe, const float *const *planes, float *crops) {
+    size_t side = (size_t)recipe->data.crop, floats = 3 * side * side;
+    for (int i = 0; i < recipe->batch; i++) memcpy(crops + (size_t)i * floats, planes[i], floats * sizeof(float));
+}
+
+int imp_trainee_want(const imp_trainee *trainee, imp_plan *plan, float *const *gradients) {
+    const imp_network *network = &trainee->model->network;
+    int wanted = 0;
+    for (int i = 0; i < network->parameter_count; i++) {
+        if (gradients[i]) memset(gradients[i], 0, imp_parameter_count(&network->parameters[i]) * sizeof(float));
+        imp_plan_set_parameter_gradient(plan, i, gradients[i]);
+        wanted |= gradients[i] != NULL;
+    }
+    return wanted;
 }

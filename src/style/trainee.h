@@ -2,6 +2,7 @@
 #ifndef IMP_STYLE_TRAINEE_H
 #define IMP_STYLE_TRAINEE_H
 
+#include "graph/plan.h"
 #include "models/model.h"
 #include "style/learner.h"
 
@@ -20,6 +21,15 @@ void imp_trainee_release(imp_trainee *trainee);
 
 /* Makes packed copies of the weights anew. */
 int imp_trainee_refresh(imp_trainee *trainee);
+
+/* Plan options for the recipe's batch of crops. */
+imp_plan_options imp_recipe_plan_options(const imp_recipe *recipe, imp_element element, const imp_tap *taps, int count);
+
+/* A batch of crops, one after the other. */
+void imp_recipe_join_crops(const imp_recipe *recipe, const float *const *planes, float *crops);
+
+/* Clears the gradients that are wanted and has the plan add to them; returns whether there are any. */
+int imp_trainee_want(const imp_trainee *trainee, imp_plan *plan, float *const *gradients);
 
 /* How a recipe's precision is had on this machine. */
 imp_element imp_recipe_element(const imp_context *context, int precision);
