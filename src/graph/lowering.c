@@ -91,12 +91,21 @@ static int check_norm(const imp_network *network, const imp_layer *layer) {
            check_parameter(network, layer->bias, shape, 2);
 }
 
+static int check_batch_norm(const imp_network *network, const imp_layer *layer) {
+    const int64_t shape[] = {layer->channels};
+
+    return check_parameter(network, layer->weight, shape, 1) && check_parameter(network, layer->bias, shape, 1) &&
+           check_parameter(network, layer->mean, shape, 1) && check_parameter(network, layer->variance, shape, 1);
+}
+
 static int check_numbers(const imp_network *network, const imp_layer *layer) {
     switch (layer->kind) {
     case IMP_OPERATION_CONVOLUTION:
         return check_convolution(network, layer);
     case IMP_OPERATION_INSTANCE_NORM:
         return check_norm(network, layer);
+    case IMP_OPERATION_BATCH_NORM:
+        return check_batch_norm(network, layer);
     case IMP_OPERATION_MAX_POOL:
         return layer->kernel >= 1 && layer->kernel <= MAX_KERNEL && layer->stride >= 1 && layer->stride <= MAX_KERNEL &&
                layer->padding >= 0 && 2 * layer->padding <= layer->kernel;

@@ -18,14 +18,16 @@ typedef enum imp_operation_kind {
     IMP_OPERATION_ACTIVATION,    /* activation, slope */
     IMP_OPERATION_INSTANCE_NORM, /* each picture's channel to mean 0 and deviation 1, then times weight plus bias: those of
                                     the picture's style */
-    IMP_OPERATION_ADD,           /* input + second */
-    IMP_OPERATION_CONCAT,        /* channels of input, then of second */
-    IMP_OPERATION_SCALE,         /* input times second, a map of one pixel: squeeze and excite */
-    IMP_OPERATION_AVERAGE,       /* of all pixels, to a map of one pixel */
-    IMP_OPERATION_ENLARGE,       /* every pixel factor x factor times */
-    IMP_OPERATION_RESIZE,        /* bilinear, to factor times the size */
-    IMP_OPERATION_SHUFFLE,       /* channels to squares of factor x factor pixels, as PyTorch's PixelShuffle */
-    IMP_OPERATION_UNSHUFFLE      /* the reverse */
+    IMP_OPERATION_BATCH_NORM, /* the same for the channels of all pictures together; where it does not train, with the
+                                    mean and variance that were kept */
+    IMP_OPERATION_ADD,        /* input + second */
+    IMP_OPERATION_CONCAT,     /* channels of input, then of second */
+    IMP_OPERATION_SCALE,      /* input times second, a map of one pixel: squeeze and excite */
+    IMP_OPERATION_AVERAGE,    /* of all pixels, to a map of one pixel */
+    IMP_OPERATION_ENLARGE,    /* every pixel factor x factor times */
+    IMP_OPERATION_RESIZE,     /* bilinear, to factor times the size */
+    IMP_OPERATION_SHUFFLE,    /* channels to squares of factor x factor pixels, as PyTorch's PixelShuffle */
+    IMP_OPERATION_UNSHUFFLE   /* the reverse */
 } imp_operation_kind;
 
 /* With what the halo of a map is filled: zeros, the edge's pixels, or those on the other side of the edge. */
@@ -38,6 +40,7 @@ typedef struct imp_layer {
     int channels;               /* of the output */
     int kernel, stride, padding;
     int weight, bias;          /* indices into parameters; -1: none. Of norms: [styles, channels] or [channels] */
+    int mean, variance;        /* of batch norms, beside scale and shift; [channels], as theirs are */
     int second;                /* the other input, of operations that have two */
     int dilation, groups;      /* of convolutions; 0 means 1 */
     imp_padding padding_mode;  /* of convolutions; all readers of a map with padding have the same */

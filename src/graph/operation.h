@@ -57,7 +57,7 @@ extern const imp_operation imp_operation_convolution;
 extern const imp_operation imp_operation_relu, imp_operation_activation, imp_operation_add, imp_operation_concat,
     imp_operation_scale;
 extern const imp_operation imp_operation_pool, imp_operation_max_pool, imp_operation_average;
-extern const imp_operation imp_operation_instance_norm;
+extern const imp_operation imp_operation_norm;
 extern const imp_operation imp_operation_enlarge, imp_operation_resize, imp_operation_shuffle, imp_operation_unshuffle;
 
 /* Shape rule and operations of what changes values only. */

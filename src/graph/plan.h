@@ -80,6 +80,10 @@ void imp_plan_set_styles(imp_plan *plan, const float *styles);
    parameter has, kept by the caller. NULL, as at first: nowhere; what leads only to such parameters is not computed. */
 void imp_plan_set_parameter_gradient(imp_plan *plan, int parameter, float *gradient);
 
+/* Between forward and backward: mean and variance (as of n - 1 values) of each channel over the batch, as the batch norm in a
+   layer saw them; returns 0, and writes nothing, when it does not train, so that it took those that are kept. */
+int imp_plan_batch_moments(const imp_plan *plan, int layer, float *mean, float *variance);
+
 /* After forward. tap: index into options->taps. Valid until the next forward, over a backward too; all zero for a
    tap without IMP_TAP_STATISTICS. A NaN on the way shows in the sums. */
 imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture);

@@ -59,6 +59,10 @@ def make_parameters(case):
             parameters.append(1 + 0.5 * tensor(seed, shape))
             parameters.append(0.5 * tensor(seed + 1, shape))
             channels.append(inputs)
+        elif kind == "batch_norm":
+            for k, (offset, scale) in enumerate(((1, 0.5), (0, 0.5), (0, 0.5), (1, 0.5))):
+                parameters.append(offset + scale * tensor(seed + k, (inputs,)))
+            channels.append(inputs)
         elif kind == "concat":
             channels.append(inputs + channels[layer["second"]])
         elif kind == "shuffle":
@@ -72,7 +76,16 @@ def make_parameters(case):
     return parameters
 
 
-def run(case, pixels, parameters, styles):
+def batch_norm(x, scale, shift, mean, variance, training):
+    """With the batch's moments or the kept ones; the former, in the place of gradients by the latter."""
+    kept = (None, None) if training else (mean.detach(), variance.detach())
+    y = F.batch_norm(x, *kept, scale, shift, training, eps=1e-5)
+    if training:
+        mean.grad, variance.grad = x.detach().mean((0, 2, 3)), x.detach().var((0, 2, 3))
+    return y
+
+
+def run(case, pixels, parameters, styles, training=False):
     maps = [(pixels - 127.5) / 127.5]
     if case.get("factor", 1) > 1:
         maps[0] = F.pixel_unshuffle(maps[0], case["factor"])
@@ -95,6 +108,8 @@ def run(case, pixels, parameters, styles):
         elif kind == "instance_norm":
             scale, shift = styles @ rest.pop(0), styles @ rest.pop(0)
             y = F.instance_norm(x, eps=1e-5) * scale[:, :, None, None] + shift[:, :, None, None]
+        elif kind == "batch_norm":
+            y = batch_norm(x, *[rest.pop(0) for _ in range(4)], training)
         elif kind == "add":
             y = x + maps[layer["second"]]
         elif kind == "concat":
@@ -121,6 +136,7 @@ def figures(case):
     pixels = (127.5 + 127.5 * tensor(1, shape)).requires_grad_()
     other = 127.5 + 127.5 * tensor(2, shape)
     styles = (1 + tensor(3, (case["batch"], case.get("styles", 1)))) / 2
+    training = any(layer["kind"] == "batch_norm" for layer in case["layers"])
     value = run(case, pixels, parameters, styles)
     if case.get("planes"):
         factor = int(math.sqrt(value.shape[1] // 3))
@@ -134,6 +150,17 @@ def figures(case):
     case["value"] = summary(value, SAMPLES)
     case["loss"] = float(loss.detach())
     case["pixel_gradient"] = summary(pixels.grad, SAMPLES)
+    if training:  # the gradients by the parameters are those of other values
+        for p in parameters:
+            p.grad = None
+        target = run(case, other, parameters, styles, True).detach()
+        value = run(case, pixels, parameters, styles, True)
+        loss = 0.35 * ((value - target) ** 2).sum() + (value.sum((2, 3)) * by_sum).sum()
+        moments = [None if p.grad is None else p.grad.clone() for p in parameters]
+        loss.backward()
+        for p, m in zip(parameters, moments):
+            p.grad = p.grad if m is None else m
+        case["training_value"] = summary(value, SAMPLES)
     case["parameter_gradients"] = [summary(p.grad, SAMPLES) for p in parameters]
     return case
 
@@ -173,6 +200,8 @@ CASES = [
          styles=1, batch=1),
     case("instance norm of styles", 8, 10, [conv(0, 19, 3, 1), of("instance_norm", 1, styles=3), of("relu", 2),
                                             conv(3, 16, 3, 1), of("instance_norm", 4, styles=3)], styles=3, batch=3),
+    case("batch norm", 7, 9, [conv(0, 19, 3, 1), of("batch_norm", 1), of("relu", 2), conv(3, 19, 3, 1),
+                              of("batch_norm", 4), of("add", 3, second=5), of("relu", 6), conv(7, 5, 1)], batch=3),
     case("sum", 8, 9, [conv(0, 17, 3, 1), conv(1, 17, 3, 1), of("add", 1, second=2), of("relu", 3), conv(4, 4, 3, 1)]),
     case("residual block", 8, 7, [conv(0, 16, 3, 1, padding_mode="reflect"), of("relu", 1),
                                   conv(2, 16, 3, 1, padding_mode="reflect"), of("instance_norm", 3, styles=2),

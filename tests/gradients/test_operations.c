@@ -73,9 +73,9 @@ static int index_of(const char *name, const char *const *names) {
 }
 
 static int kind_of(const json_t *layer) {
-    static const char *const names[] = {"input",         "convolution", "relu",      "pool",  "max_pool", "activation",
-                                        "instance_norm", "add",         "concat",    "scale", "average",  "enlarge",
-                                        "resize",        "shuffle",     "unshuffle", NULL};
+    static const char *const names[] = {
+        "input",  "convolution", "relu",    "pool",    "max_pool", "activation", "instance_norm", "batch_norm", "add",
+        "concat", "scale",       "average", "enlarge", "resize",   "shuffle",    "unshuffle",     NULL};
 
     return index_of(json_string_value(json_object_get(layer, "kind")), names);
 }
@@ -119,6 +119,13 @@ static void add_weights(operation_case *at, imp_layer *layer, const json_t *json
 
         layer->weight = add_parameter(at, seed, shape, 2, 1, 0.5f);
         layer->bias = add_parameter(at, seed + 1, shape, 2, 0, 0.5f);
+    } else if (layer->kind == IMP_OPERATION_BATCH_NORM) {
+        const int64_t shape[] = {inputs};
+
+        layer->weight = add_parameter(at, seed, shape, 1, 1, 0.5f);
+        layer->bias = add_parameter(at, seed + 1, shape, 1, 0, 0.5f);
+        layer->mean = add_parameter(at, seed + 2, shape, 1, 0, 0.5f);
+        layer->variance = add_parameter(at, seed + 3, shape, 1, 1, 0.5f);
     }
 }
 
@@ -181,6 +188,17 @@ static void make_network(operation_case *at) {
 
 /* ---- Its plan and loss ------------------------------------------------------------------------------------------- */
 
+/* Whether the parameter is a mean or variance that a batch norm keeps: it has no gradient. */
+static int is_state(const operation_case *at, int parameter) {
+    for (int i = 0; i < at->network.layer_count; i++) {
+        const imp_layer *layer = &at->layers[i];
+
+        if (layer->kind == IMP_OPERATION_BATCH_NORM && (layer->mean == parameter || layer->variance == parameter))
+            return 1;
+    }
+    return 0;
+}
+
 static void make_plan(operation_case *at, int training) {
     imp_tap tap = {at->network.layer_count - 1, at->planes ? IMP_TAP_PLANES : IMP_TAP_STATISTICS | IMP_TAP_MAP};
     imp_plan_options options = {.batch = at->batch,
@@ -197,7 +215,7 @@ static void make_plan(operation_case *at, int training) {
     require(imp_plan_create(at->context, &at->network, &options, &at->plan) == IMP_OK, at, "a plan");
     imp_plan_set_styles(at->plan, at->styles);
     for (int i = 0; i < at->network.parameter_count && training; i++)
-        imp_plan_set_parameter_gradient(at->plan, i, at->gradients[i]);
+        if (!is_state(at, i)) imp_plan_set_parameter_gradient(at->plan, i, at->gradients[i]);
     if (!at->planes) {
         require(imp_plan_forward(at->plan, other) == IMP_OK, at, "forward");
         require(imp_plan_copy_map(at->plan, 0, &at->target) == IMP_OK, at, "a target");
@@ -305,7 +323,8 @@ static void compare(const operation_case *at, const char *what, const float *val
         fail_msg("%s: %s: root mean square %g, PyTorch has %g", at->name, what, sqrt(all / (double)count), rms);
 }
 
-static void compare_value(operation_case *at) {
+/* key: "value", or where batch norms train "training_value". */
+static void compare_value(operation_case *at, const char *key) {
     int channels, height, width;
     float *values;
     size_t each;
@@ -315,7 +334,7 @@ static void compare_value(operation_case *at) {
     values = naive_allocate(each * (size_t)at->batch, sizeof *values);
     for (int i = 0; i < at->batch && !at->planes; i++) imp_plan_read_map(at->plan, 0, i, values + (size_t)i * each);
     if (at->planes) imp_plan_read_planes(at->plan, 0, values);
-    compare(at, "value", values, json_object_get(at->json, "value"));
+    compare(at, key, values, json_object_get(at->json, key));
     free(values);
 }
 
@@ -323,23 +342,37 @@ static void compare_pixel_gradient(operation_case *at) {
     float *gradient = naive_allocate(at->pixel_count, sizeof *gradient);
 
     make_plan(at, 0);
-    compare_value(at);
+    compare_value(at, "value");
     require(imp_plan_backward(at->plan, at->terms, gradient) == IMP_OK, at, "backward");
     compare(at, "gradient by the pixels", gradient, json_object_get(at->json, "pixel_gradient"));
     end_plan(at);
     free(gradient);
 }
 
+/* What a batch norm saw, in the place of gradients by the two parameters that keep it. */
+static void compare_moments(const operation_case *at, const json_t *expected) {
+    for (int i = 0; i < at->network.layer_count; i++) {
+        const imp_layer *layer = &at->layers[i];
+
+        if (layer->kind != IMP_OPERATION_BATCH_NORM) continue;
+        assert_true(imp_plan_batch_moments(at->plan, i, at->gradients[layer->mean], at->gradients[layer->variance]));
+        compare(at, "means", at->gradients[layer->mean], json_array_get(expected, (size_t)layer->mean));
+        compare(at, "variances", at->gradients[layer->variance], json_array_get(expected, (size_t)layer->variance));
+    }
+}
+
 static void compare_parameter_gradients(operation_case *at) {
     const json_t *expected = json_object_get(at->json, "parameter_gradients");
 
     make_plan(at, 1);
-    compare_value(at);
+    compare_value(at, json_object_get(at->json, "training_value") ? "training_value" : "value");
+    compare_moments(at, expected);
     require(imp_plan_backward(at->plan, at->terms, NULL) == IMP_OK, at, "backward");
     assert_int_equal(json_array_size(expected), at->network.parameter_count);
     for (int i = 0; i < at->network.parameter_count; i++) {
         char what[48];
 
+        if (is_state(at, i)) continue;
         snprintf(what, sizeof what, "gradient by parameter %d", i);
         compare(at, what, at->gradients[i], json_array_get(expected, (size_t)i));
     }
@@ -441,6 +474,7 @@ static void check_slopes(operation_case *at) {
     for (int i = 0; i < at->network.parameter_count; i++) {
         char what[32];
 
+        if (is_state(at, i)) continue;
         snprintf(what, sizeof what, "parameter %d", i);
         check_slope(at, what, at->parameters[i].data, at->gradients[i], imp_parameter_count(&at->parameters[i]), 1);
     }
