@@ -175,6 +175,7 @@ static void norm_forward(imp_plan *plan, const imp_node *node) {
 int imp_plan_batch_moments(const imp_plan *plan, int layer, float *mean, float *variance) {
     const imp_node *node = plan->nodes;
 
+    if (!plan->can_go_back) return 0; /* backward has overwritten what forward left */
     while (node < plan->nodes + plan->node_count && node->layer != layer) node++;
     if (node == plan->nodes + plan->node_count || !is_batch_norm(plan, node) || takes_kept(plan, node)) return 0;
 

@@ -49,7 +49,7 @@ const imp_architecture imp_architectures[] = {
      .style_layers = "conv1,layer1.2,layer2.3,layer3.5,layer4.2",
      .build = build_resnet50},
     {.name = "thin", .preprocessing = "caffe", .options = imp_thin_options, .build = imp_thin_build},
-    {.name = "mobilenetv3", .preprocessing = "caffe", .build = imp_mobilenet_build},
+    {.name = "mobilenetv3", .preprocessing = "caffe", .options = imp_mobilenet_options, .build = imp_mobilenet_build},
     {.name = "fine", .preprocessing = "signed", .options = imp_fine_options, .build = imp_fine_build},
     {.name = NULL},
 };
@@ -65,6 +65,12 @@ int imp_architecture_option_count(const imp_architecture *architecture) {
 
     while (architecture->options && architecture->options[count].name) count++;
     return count;
+}
+
+int imp_architecture_find_option(const imp_architecture *architecture, const char *name) {
+    for (int i = 0; i < imp_architecture_option_count(architecture); i++)
+        if (strcmp(architecture->options[i].name, name) == 0) return i;
+    return -1;
 }
 
 /* Normal, of a variance that keeps that of values through a ReLU (He et al., arXiv 1502.01852). */
@@ -117,7 +123,9 @@ int imp_model_initialize(imp_context *context, imp_model *model, uint64_t seed) 
         const imp_layer *layer = &network->layers[i];
 
         if (layer->kind == IMP_OPERATION_CONVOLUTION) fill_weights(&network->parameters[layer->weight], &random);
-        if (layer->kind == IMP_OPERATION_INSTANCE_NORM) fill_all(&network->parameters[layer->weight], 1);
+        if (layer->kind == IMP_OPERATION_INSTANCE_NORM || layer->kind == IMP_OPERATION_BATCH_NORM)
+            fill_all(&network->parameters[layer->weight], 1);
+        if (layer->kind == IMP_OPERATION_BATCH_NORM) fill_all(&network->parameters[layer->variance], 1);
         if (strcmp(layer->name, "up2") == 0) begin_picture(network, layer);
         if (strcmp(layer->name, "skip") == 0) begin_skip(network, layer);
     }

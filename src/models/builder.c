@@ -96,7 +96,7 @@ static int add_convolution(imp_builder *builder, int input, const char *name, in
     layer->stride = stride;
     layer->padding = kernel / 2;
     layer->weight = add_parameter(builder, ".weight", 4, weight);
-    layer->bias = add_parameter(builder, ".bias", 1, bias);
+    if (!builder->no_bias) layer->bias = add_parameter(builder, ".bias", 1, bias);
     return index;
 }
 
@@ -118,6 +118,18 @@ int imp_builder_norm(imp_builder *builder, int input, const char *name, int numb
 
     layer->weight = add_parameter(builder, ".scale", 2, shape);
     layer->bias = add_parameter(builder, ".shift", 2, shape);
+    return index;
+}
+
+int imp_builder_batch_norm(imp_builder *builder, int input, const char *name, int number) {
+    int index = imp_builder_layer(builder, IMP_OPERATION_BATCH_NORM, input, name, number);
+    imp_layer *layer = imp_builder_last(builder);
+    const int64_t shape[] = {layer->channels};
+
+    layer->weight = add_parameter(builder, ".scale", 1, shape);
+    layer->bias = add_parameter(builder, ".shift", 1, shape);
+    layer->mean = add_parameter(builder, ".mean", 1, shape);
+    layer->variance = add_parameter(builder, ".variance", 1, shape);
     return index;
 }
 

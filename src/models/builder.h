@@ -11,6 +11,7 @@ typedef struct imp_builder {
     imp_context *context;
     imp_network *network;
     int failed;
+    int no_bias; /* what convolutions from here on lack: a norm follows, which shifts */
 } imp_builder;
 
 /* Begins with the input: layer 0, "input", squares of factor x factor pixels. */
@@ -26,6 +27,8 @@ int imp_builder_convolution(imp_builder *builder, int input, const char *name, i
 int imp_builder_depthwise(imp_builder *builder, int input, const char *name, int number, int kernel, int stride);
 /* With parameters name.scale and name.shift, [styles, channels]. */
 int imp_builder_norm(imp_builder *builder, int input, const char *name, int number, int styles);
+/* With parameters name.scale, name.shift, name.mean and name.variance, [channels]. */
+int imp_builder_batch_norm(imp_builder *builder, int input, const char *name, int number);
 int imp_builder_add(imp_builder *builder, int input, int second, const char *name, int number);
 
 /* The layer that was added last, to set what is particular about it. */

@@ -2,13 +2,14 @@
  * models/thin.h behind the last layer of each size.
  *
  * MobileNetV3's first convolution halves the picture, so that fine brush strokes and colours are lost to it; before it there
- * is a layer at the full size with filters of VGG19's own, as thin has it, which conv1_1 is read from. Without batch
- * norms: it is taught by its teacher's features, from random weights. */
+ * is a layer at the full size with filters of VGG19's own, as thin has it, which conv1_1 is read from. While it is taught,
+ * batch norms are behind its body's convolutions, as in the paper; the model file has them folded in. */
 #ifndef IMP_MODELS_MOBILENET_H
 #define IMP_MODELS_MOBILENET_H
 
 #include "models/model.h"
 
+extern const imp_architecture_option imp_mobilenet_options[];
 int imp_mobilenet_build(imp_context *context, const int *options, imp_network *network);
 
 #endif

@@ -60,9 +60,9 @@ int imp_model_make(imp_context *context, const imp_architecture *architecture, c
 }
 
 int imp_model_style_count(const imp_model *model) {
-    for (int i = 0; i < imp_architecture_option_count(model->architecture); i++)
-        if (strcmp(model->architecture->options[i].name, IMP_OPTION_STYLES) == 0) return model->options[i];
-    return 0;
+    int option = imp_architecture_find_option(model->architecture, IMP_OPTION_STYLES);
+
+    return option < 0 ? 0 : model->options[option];
 }
 
 void imp_model_free(imp_model *model) {
@@ -246,6 +246,19 @@ static int take_parameters(imp_context *context, imp_model *model, imp_tensors *
     return status;
 }
 
+/* A batch norm's, whose root is taken. */
+static int check_variances(imp_context *context, const imp_network *network) {
+    for (int i = 0; i < network->layer_count; i++) {
+        const imp_layer *layer = &network->layers[i];
+
+        for (int c = 0; layer->kind == IMP_OPERATION_BATCH_NORM && c < layer->channels; c++)
+            if (network->parameters[layer->variance].data[c] < 0)
+                return imp_fail(context, IMP_ERR_FORMAT, "%s has a variance below 0",
+                                network->parameters[layer->variance].name);
+    }
+    return IMP_OK;
+}
+
 int imp_model_from_tensors(imp_context *context, imp_tensors *tensors, const imp_architecture *known,
                            imp_model **model) {
     const char *version = imp_tensors_metadata(tensors, "version");
@@ -267,6 +280,7 @@ int imp_model_from_tensors(imp_context *context, imp_tensors *tensors, const imp
     if (status != IMP_OK) return status;
     status = take_metadata(context, *model, tensors);
     if (status == IMP_OK) status = take_parameters(context, *model, tensors);
+    if (status == IMP_OK) status = check_variances(context, &(*model)->network);
     if (status == IMP_OK) return IMP_OK;
     imp_model_free(*model);
     *model = NULL;

@@ -7,6 +7,7 @@
 
 #define IMP_MAX_OPTIONS 8          /* of an architecture */
 #define IMP_OPTION_STYLES "styles" /* the option that counts the styles */
+#define IMP_OPTION_NORMS "norms"   /* the one that says whether it has batch norms */
 #define IMP_STYLE_NAME_LIMIT 100   /* bytes */
 
 /* A number that an architecture takes: how wide, how deep. */
@@ -44,6 +45,7 @@ extern const imp_architecture imp_architectures[];
 
 const imp_architecture *imp_architecture_find(const imp_architecture *known, const char *name);
 int imp_architecture_option_count(const imp_architecture *architecture);
+int imp_architecture_find_option(const imp_architecture *architecture, const char *name); /* its index; -1: none */
 
 /* How many styles the model paints; 0: it paints none. */
 int imp_model_style_count(const imp_model *model);

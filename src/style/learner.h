@@ -13,7 +13,7 @@ typedef struct imp_learner_parameter {
     int64_t shape[IMP_LEARNER_DIMENSIONS];
     float *data; /* the f32 masters, changed in place */
     int decays;  /* weight decay pulls it to zero: kernels, and not biases or what belongs to norms */
-    int state;   /* no gradient trains it (a running mean): evaluate itself changes it, when it takes gradients */
+    int state;   /* no gradient trains it (a running mean): follow changes it, or nothing */
 } imp_learner_parameter;
 
 typedef struct imp_learner {
@@ -26,8 +26,10 @@ typedef struct imp_learner {
 
     /* Losses, and the gradients by parameter, of the recipe's batch: planes[i] is a crop [3, side, side], number the
        step's, from which alone randomness may come. gradients[i] is overwritten; NULL: parameter i stays as it is. When
-       all are NULL nothing changes, states neither. */
+       all are NULL nothing changes, nor does follow change anything after it. */
     int (*evaluate)(void *user, int64_t number, const float *const *planes, double *losses, float *const *gradients);
+    /* After an evaluation whose step is made: states take what it saw. NULL: there are none that change. */
+    void (*follow)(void *user);
     /* After the parameters were changed: copies made of them (packed, rounded) are made anew. */
     int (*refresh)(void *user);
     /* out [3, height, width] from planes of that size, in a style. NULL: this network paints nothing. */

@@ -317,7 +317,14 @@ static int evaluate(void *user, int64_t number, const float *const *planes, doub
     int status = imp_plan_forward(learner->example, learner->crops);
     if (!status) status = imp_plan_forward(learner->pupil, learner->crops);
     if (!status) status = compare(learner, losses);
-    return status || !wanted ? status : imp_plan_backward(learner->pupil, learner->terms, NULL);
+    if (status || !wanted) return status;
+    imp_trainee_look(&learner->trainee, learner->pupil);
+    return imp_plan_backward(learner->pupil, learner->terms, NULL);
+}
+
+static void follow(void *user) {
+    student_learner *learner = user;
+    imp_trainee_follow(&learner->trainee);
 }
 
 static int refresh(void *user) {
@@ -328,7 +335,7 @@ static int refresh(void *user) {
 
 static int write(void *user, const char *path, imp_storage storage) {
     student_learner *learner = user;
-    return imp_model_save(learner->context, learner->trainee.model, path, storage);
+    return imp_trainee_write(&learner->trainee, path, storage);
 }
 
 static void release(void *user) {
@@ -418,6 +425,7 @@ int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, c
                              .losses = loss_names,
                              .loss_count = LOSS_COUNT,
                              .evaluate = evaluate,
+                             .follow = follow,
                              .refresh = refresh,
                              .write = write,
                              .release = release};

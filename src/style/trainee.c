@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "graph/packed.h"
+#include "models/fold.h"
 #include "style/settings.h"
 
 imp_element imp_recipe_element(const imp_context *context, int precision) {
@@ -100,6 +101,64 @@ static int start_from(imp_context *context, const imp_training_source *source, c
     return status;
 }
 
+/* The part of a running mean or variance that a step renews: PyTorch's momentum. */
+#define NORM_MOMENTUM 0.1f
+
+static int list_norms(imp_trainee *trainee) {
+    const imp_network *network = &trainee->model->network;
+    size_t channels = 0;
+    for (int i = 0; i < network->layer_count; i++) {
+        const imp_layer *layer = &network->layers[i];
+        if (layer->kind != IMP_OPERATION_BATCH_NORM) continue;
+        trainee->parameters[layer->mean].state = trainee->parameters[layer->variance].state = 1;
+        channels += (size_t)layer->channels;
+    }
+    if (channels == 0) return IMP_OK;
+    trainee->moments = imp_allocate_zero(trainee->context, channels, 2 * sizeof(float));
+    return trainee->moments ? IMP_OK : IMP_ERR_MEMORY;
+}
+
+/* A norm that does not train keeps what it has. */
+void imp_trainee_look(imp_trainee *trainee, const imp_plan *plan) {
+    const imp_network *network = &trainee->model->network;
+    float *seen = trainee->moments;
+    for (int i = 0; i < network->layer_count; i++) {
+        const imp_layer *layer = &network->layers[i];
+        if (layer->kind != IMP_OPERATION_BATCH_NORM) continue;
+        size_t channels = (size_t)layer->channels;
+        if (!imp_plan_batch_moments(plan, i, seen, seen + channels)) {
+            memcpy(seen, network->parameters[layer->mean].data, channels * sizeof *seen);
+            memcpy(seen + channels, network->parameters[layer->variance].data, channels * sizeof *seen);
+        }
+        seen += 2 * channels;
+    }
+}
+
+static const float *renew(const imp_parameter *kept, const float *seen) {
+    size_t count = imp_parameter_count(kept);
+    for (size_t i = 0; i < count; i++) kept->data[i] += NORM_MOMENTUM * (seen[i] - kept->data[i]);
+    return seen + count;
+}
+
+void imp_trainee_follow(imp_trainee *trainee) {
+    const imp_network *network = &trainee->model->network;
+    const float *seen = trainee->moments;
+    for (int i = 0; i < network->layer_count; i++) {
+        const imp_layer *layer = &network->layers[i];
+        if (layer->kind != IMP_OPERATION_BATCH_NORM) continue;
+        seen = renew(&network->parameters[layer->mean], seen);
+        seen = renew(&network->parameters[layer->variance], seen);
+    }
+}
+
+int imp_trainee_write(const imp_trainee *trainee, const char *path, imp_storage storage) {
+    imp_model *folded;
+    int status = imp_model_fold_norms(trainee->context, trainee->model, &folded);
+    if (!status) status = imp_model_save(trainee->context, folded ? folded : trainee->model, path, storage);
+    imp_model_free(folded);
+    return status;
+}
+
 static int list_parameters(imp_trainee *trainee) {
     const imp_network *network = &trainee->model->network;
     trainee->parameters =
@@ -131,11 +190,13 @@ int imp_trainee_create(imp_context *context, const imp_recipe *recipe, const imp
     if (!status) status = imp_model_initialize(context, trainee->model, recipe->seed);
     if (!status && recipe->network.start[0])
         status = start_from(context, source, recipe->network.start, trainee->model);
-    return status ? status : list_parameters(trainee);
+    if (!status) status = list_parameters(trainee);
+    return status ? status : list_norms(trainee);
 }
 
 void imp_trainee_release(imp_trainee *trainee) {
     imp_release(trainee->context, trainee->parameters);
+    imp_release(trainee->context, trainee->moments);
     imp_model_free(trainee->model);
     *trainee = (imp_trainee){.context = trainee->context};
 }

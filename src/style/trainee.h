@@ -11,6 +11,7 @@ typedef struct imp_trainee {
     imp_model *model;
     imp_learner_parameter *parameters; /* those of model->network */
     imp_element element;               /* of its feature maps */
+    float *moments; /* of all batch norms' channels, what imp_trainee_look saw: a mean and a variance */
 } imp_trainee;
 
 /* With the recipe's options and seed, or the weights that it starts from. IMP_ERR_ARGUMENT: an architecture or option that is
@@ -30,6 +31,14 @@ void imp_recipe_join_crops(const imp_recipe *recipe, const float *const *planes,
 
 /* Clears the gradients that are wanted and has the plan add to them; returns whether there are any. */
 int imp_trainee_want(const imp_trainee *trainee, imp_plan *plan, float *const *gradients);
+
+/* Batch norms' running means and variances, in two parts: what they saw in the plan's forward pass, to be called before its
+   backward pass, is taken, and comes into the model once the step is made. */
+void imp_trainee_look(imp_trainee *trainee, const imp_plan *plan);
+void imp_trainee_follow(imp_trainee *trainee);
+
+/* The model file, with batch norms folded into the convolutions. */
+int imp_trainee_write(const imp_trainee *trainee, const char *path, imp_storage storage);
 
 /* How a recipe's precision is had on this machine. */
 imp_element imp_recipe_element(const imp_context *context, int precision);

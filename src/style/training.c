@@ -236,6 +236,7 @@ static int evaluate(imp_training *training, int stage, imp_training_progress *pr
 static void update(imp_training *training, double rate) {
     double decay = training->recipe->optimizer.average;
     training->step++;
+    if (training->learner.follow) training->learner.follow(training->learner.user);
     for (int i = 0; i < training->learner.parameter_count; i++) {
         imp_trained *trained = &training->trained[i];
         float *data = training->learner.parameters[i].data;

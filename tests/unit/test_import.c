@@ -302,9 +302,11 @@ static void test_batch_norm_is_refused(void **state) {
     (void)state;
     make_slim(&maker, "");
     slim_variances[2] = -0.5f;
-    refuse_slim(&maker, IMP_ERR_FORMAT, "bn1.running_var has a variance below 0");
+    refuse_slim(&maker, IMP_ERR_FORMAT, "bn1.running_var has a variance that is none: -0.5");
     slim_variances[2] = NAN;
-    refuse_slim(&maker, IMP_ERR_FORMAT, "bn1.running_var has a variance below 0");
+    refuse_slim(&maker, IMP_ERR_FORMAT, "bn1.running_var has a variance that is none: nan");
+    slim_variances[2] = INFINITY;
+    refuse_slim(&maker, IMP_ERR_FORMAT, "bn1.running_var has a variance that is none: inf");
     make_slim(&maker, "");
     slim_means[1] = INFINITY;
     refuse_slim(&maker, IMP_ERR_FORMAT, "bn1.bias has a value that is infinite or not a number");

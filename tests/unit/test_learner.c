@@ -16,6 +16,8 @@
 #include "base/random.h"
 #include "failing_allocator.h"
 #include "graph/packed.h"
+#include "graph/plan.h"
+#include "models/fold.h"
 #include "models/vgg.h"
 #include "style/directions.h"
 #include "style/learner.h"
@@ -89,7 +91,7 @@ static const imp_training_source source = {.size = sizeof source, .crop = crop, 
 
 /* ---- A learner with what it needs -------------------------------------------------------------------------------- */
 
-#define MOST_PARAMETERS 128
+#define MOST_PARAMETERS 192
 
 typedef struct bench {
     imp_context *context;
@@ -97,7 +99,7 @@ typedef struct bench {
     imp_learner learner;
     float *crops;
     const float *planes[4];
-    float *gradients[MOST_PARAMETERS];
+    float *gradients[MOST_PARAMETERS], *others[MOST_PARAMETERS];
     double losses[IMP_TRAINING_MAX_LOSSES];
 } bench;
 
@@ -125,11 +127,17 @@ static void begin(bench *on, const char *recipe, int threads) {
     }
     assert_true(on->learner.parameter_count <= MOST_PARAMETERS);
     for (int i = 0; i < on->learner.parameter_count; i++)
-        if (!on->learner.parameters[i].state) on->gradients[i] = calloc(length_of(on, i), sizeof(float));
+        if (!on->learner.parameters[i].state) {
+            on->gradients[i] = calloc(length_of(on, i), sizeof(float));
+            on->others[i] = calloc(length_of(on, i), sizeof(float));
+        }
 }
 
 static void end(bench *on) {
-    for (int i = 0; i < on->learner.parameter_count; i++) free(on->gradients[i]);
+    for (int i = 0; i < on->learner.parameter_count; i++) {
+        free(on->gradients[i]);
+        free(on->others[i]);
+    }
     free(on->crops);
     on->learner.release(on->learner.user);
     imp_recipe_free(on->recipe);
@@ -146,7 +154,6 @@ static void evaluate(bench *on, float *const *gradients) {
 #define SLOPE_TOLERANCE 3e-2
 
 static void check_slope(bench *on, double step) {
-    static float *const none[MOST_PARAMETERS];
     double square = 0, losses[2];
     evaluate(on, on->gradients);
     for (int i = 0; i < on->learner.parameter_count; i++)
@@ -159,7 +166,7 @@ static void check_slope(bench *on, double step) {
             for (size_t k = 0; on->gradients[i] && k < length_of(on, i); k++)
                 on->learner.parameters[i].data[k] += (float)(by * (double)on->gradients[i][k]);
         assert_int_equal(on->learner.refresh(on->learner.user), IMP_OK);
-        evaluate(on, none);
+        evaluate(on, on->others); /* with gradients, since a batch norm takes other means without */
         losses[side] = on->losses[0];
     }
     double slope = (losses[1] - losses[0]) / (2 * step);
@@ -245,6 +252,109 @@ static void both_learn(void **state) {
     descend(STUDENT("thin", ", \"options\": {\"channels\": 8}"), 1e-2);
 }
 
+/* ---- Batch norm -------------------------------------------------------------------------------------------------- */
+
+/* Running means and variances come to what a batch has, so that the loss by them, in evaluations without gradients, comes to
+   the one in training. Those change nothing. */
+static void norms_keep_what_they_saw(void **state) {
+    static float *const none[MOST_PARAMETERS];
+    enum { EVALUATIONS = 60 }; /* 0.9^60 of the first numbers is left: 0.2 % */
+    double training, before, after;
+    bench on;
+    (void)state;
+    begin(&on, STUDENT("mobilenetv3", ""), 2);
+    evaluate(&on, none);
+    before = on.losses[0];
+    evaluate(&on, none);
+    assert_true(on.losses[0] == before);
+    for (int i = 0; i < EVALUATIONS; i++) {
+        evaluate(&on, on.gradients);
+        on.learner.follow(on.learner.user);
+    }
+    training = on.losses[0];
+    evaluate(&on, none);
+    after = on.losses[0];
+    /* What is left, and n - 1 in variances of as few as 4 values a picture at the last layers. */
+    if (!(fabs(after / training - 1) < 0.1 && fabs(before / training - 1) > 0.2))
+        fail_msg("the loss is %g in training, %g by the first means and %g by those kept", training, before, after);
+    end(&on);
+}
+
+/* A tap's map of four small pictures. */
+static float *map_of(imp_context *context, const imp_network *network, const char *name, size_t *count) {
+    enum { SIDE = 32, BATCH = 2 };
+    static float pixels[BATCH * 3 * SIDE * SIDE];
+    const imp_tap tap = {imp_network_find_tap(network, name), IMP_TAP_MAP};
+    const imp_plan_options options = {
+        .batch = BATCH, .height = SIDE, .width = SIDE, .taps = &tap, .tap_count = 1, .average_scale = 1};
+    int channels, height, width;
+    imp_plan *plan;
+    for (uint64_t i = 0; i < BATCH; i++) crop(NULL, "train", i, SIDE, pixels + i * 3 * SIDE * SIDE);
+    if (imp_plan_create(context, network, &options, &plan)) fail_msg("%s", imp_error(context));
+    assert_int_equal(imp_plan_forward(plan, pixels), IMP_OK);
+    imp_plan_tap_shape(plan, 0, &channels, &height, &width);
+    *count = (size_t)channels * (size_t)height * (size_t)width;
+    float *values = calloc(*count, sizeof *values);
+    imp_plan_read_map(plan, 0, 1, values);
+    imp_plan_free(plan);
+    return values;
+}
+
+static imp_model *random_norms(imp_context *context) {
+    const imp_architecture *known = imp_architecture_find(imp_architectures, "mobilenetv3");
+    imp_random random;
+    imp_model *made;
+    assert_int_equal(model(NULL, context, known->name, &made), IMP_OK);
+    imp_random_seed(&random, 1);
+    for (int i = 0; i < made->network.layer_count; i++) {
+        const imp_layer *layer = &made->network.layers[i];
+        if (layer->kind != IMP_OPERATION_BATCH_NORM) continue;
+        for (int c = 0; c < layer->channels; c++) {
+            const imp_parameter *all = made->network.parameters;
+            all[layer->weight].data[c] = (float)(1 + 0.3 * imp_random_normal(&random));
+            all[layer->bias].data[c] = (float)(0.3 * imp_random_normal(&random));
+            all[layer->mean].data[c] = (float)(0.3 * imp_random_normal(&random));
+            all[layer->variance].data[c] = (float)exp(imp_random_normal(&random));
+        }
+    }
+    return made;
+}
+
+static void folded_norms_give_the_same(void **state) {
+    imp_context *context;
+    imp_model *made, *folded;
+    double squares = 0, difference = 0;
+    size_t count, again;
+    (void)state;
+    assert_int_equal(imp_context_create(NULL, &context), IMP_OK);
+    made = random_norms(context);
+    assert_int_equal(imp_model_fold_norms(context, made, &folded), IMP_OK);
+    assert_true(folded->network.parameter_count < made->network.parameter_count);
+    float *one = map_of(context, &made->network, "conv5_1", &count);
+    float *other = map_of(context, &folded->network, "conv5_1", &again);
+    assert_int_equal(count, again);
+    for (size_t i = 0; i < count; i++) {
+        squares += (double)one[i] * (double)one[i];
+        difference += ((double)one[i] - (double)other[i]) * ((double)one[i] - (double)other[i]);
+    }
+    /* Some twenty layers in float, each a rounding or two of 6e-8 away. */
+    if (!(squares > 0 && sqrt(difference / squares) < 1e-5)) fail_msg("off by %g", sqrt(difference / squares));
+    free(one);
+    free(other);
+    imp_model_free(made);
+    imp_model_free(folded);
+    imp_context_free(context);
+}
+
+static int make_and_fold(imp_context *context, void *user) {
+    imp_model *made, *folded = NULL;
+    int status = model(user, context, "mobilenetv3", &made);
+    if (!status) status = imp_model_fold_norms(context, made, &folded);
+    imp_model_free(made);
+    imp_model_free(folded);
+    return status;
+}
+
 /* What is written is what paints. */
 static void a_file_paints_the_same(void **state) {
     enum { WIDTH = 21, HEIGHT = 18, FLOATS = 3 * WIDTH * HEIGHT }; /* no multiples of 4 */
@@ -298,6 +408,7 @@ static int make_and_evaluate(imp_context *context, void *user) {
 static void every_allocation_may_fail(void **state) {
     (void)state;
     assert_int_equal(imp_test_every_allocation(make_and_evaluate, STYLER(", \"per_style\": true")), 0);
+    assert_int_equal(imp_test_every_allocation(make_and_fold, NULL), 0);
 }
 
 static void refuse(const char *recipe, const char *words) {
@@ -417,6 +528,8 @@ int main(void) {
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(styles_weigh_alike),
         cmocka_unit_test(both_learn),
+        cmocka_unit_test(norms_keep_what_they_saw),
+        cmocka_unit_test(folded_norms_give_the_same),
         cmocka_unit_test(a_file_paints_the_same),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(wrong_recipes_are_refused),
