@@ -10,11 +10,12 @@ typedef struct gradient_job {
     const imp_kernels *kernels;
     const imp_map_weight_gradient *map;
     int out_blocks, in_blocks, depthwise;
-    size_t square;  /* of the kernel */
-    size_t panel;   /* floats of an output block's part of a picture's gradient */
-    size_t picture; /* floats of a picture's */
-    float *dense;   /* [out][in][kernel][kernel], where groups are taken out of it; else NULL */
-    float *sums;    /* [batch][channels in whole blocks], for the bias */
+    int blocks_each; /* output blocks of an item */
+    size_t square;   /* of the kernel */
+    size_t panel;    /* floats of an output block's part of a picture's gradient */
+    size_t picture;  /* floats of a picture's */
+    float *dense;    /* [out][in][kernel][kernel], where groups are taken out of it; else NULL */
+    float *sums;     /* [batch][channels in whole blocks], for the bias */
 } gradient_job;
 
 static size_t bias_floats(const imp_map_weight_gradient *map) {
@@ -45,7 +46,7 @@ size_t imp_cpu_weight_gradient_scratch(const imp_map_weight_gradient *map) {
     gradient_job job = plan_job(map);
     size_t partials;
 
-    if (!imp_multiply(job.picture, (size_t)map->gradient->batch, &partials) || partials > SIZE_MAX / 8) return 0;
+    if (!imp_multiply(job.picture, (size_t)map->gradient->batch, &partials) || partials > SIZE_MAX / 8) return SIZE_MAX;
     return partials + dense_floats(map, job.depthwise) + bias_floats(map);
 }
 
@@ -62,22 +63,38 @@ static imp_convolution picture_job(const gradient_job *job, int picture) {
                              .dilation = map->dilation};
 }
 
-/* An item is an output block of a picture. */
+/* Output blocks that the kernel goes over at once, since it then reads the input once for all of them; fewer where the threads
+   would not all have work. The bits are the same for any number. */
+#define MOST_BLOCKS 6
+#define ITEMS_PER_THREAD 4
+
+static int blocks_of_item(const imp_context *context, const gradient_job *job) {
+    int each = job->map->gradient->batch * job->out_blocks / (ITEMS_PER_THREAD * imp_thread_pool_size(context->pool));
+
+    return each < 1 ? 1 : each < MOST_BLOCKS ? each : MOST_BLOCKS;
+}
+
+static int count_items(const gradient_job *job) {
+    return (job->out_blocks + job->blocks_each - 1) / job->blocks_each;
+}
+
+/* An item is some output blocks of a picture. */
 static void make_partials(void *user, int64_t begin, int64_t end, int thread) {
     const gradient_job *job = user;
 
     (void)thread;
     for (int64_t item = begin; item < end; item++) {
-        int picture = (int)(item / job->out_blocks), block = (int)(item % job->out_blocks);
+        int picture = (int)(item / count_items(job)), first = (int)(item % count_items(job)) * job->blocks_each;
+        int end_block = first + job->blocks_each < job->out_blocks ? first + job->blocks_each : job->out_blocks;
         imp_convolution convolution = picture_job(job, picture);
         float *partial = job->map->scratch + (size_t)picture * job->picture;
         int rows = convolution.out.height;
 
         if (job->depthwise)
-            job->kernels->depthwise_weight_gradient(&convolution, block, block + 1, 0, rows, partial);
+            job->kernels->depthwise_weight_gradient(&convolution, first, end_block, 0, rows, partial);
         else
-            job->kernels->weight_gradient(&convolution, block, block + 1, 0, job->in_blocks, 0, rows,
-                                          partial + (size_t)block * job->panel);
+            job->kernels->weight_gradient(&convolution, first, end_block, 0, job->in_blocks, 0, rows,
+                                          partial + (size_t)first * job->panel);
     }
 }
 
@@ -128,7 +145,8 @@ void imp_cpu_weight_gradient(imp_context *context, const imp_map_weight_gradient
     if (dense) job.dense = map->scratch + partials;
     if (map->bias) add_biases(context, &job);
     if (!map->weights) return;
-    imp_parallel_dynamic(context, (int64_t)map->gradient->batch * job.out_blocks, make_partials, &job);
+    job.blocks_each = blocks_of_item(context, &job);
+    imp_parallel_dynamic(context, (int64_t)map->gradient->batch * count_items(&job), make_partials, &job);
     if (job.depthwise) {
         for (int i = 0; i < map->gradient->batch; i++)
             imp_unpack_depthwise_gradient(map->scratch + (size_t)i * job.picture, map->gradient->view.channels,
