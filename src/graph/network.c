@@ -9,6 +9,7 @@
 static const imp_preprocessing preprocessings[] = {
     {
         .name = "caffe",
+        .imported = 1,
         .order = {2, 1, 0},
         .mean = {103.939f, 116.779f, 123.68f},
         .scale = {1.0f, 1.0f, 1.0f},
@@ -16,6 +17,7 @@ static const imp_preprocessing preprocessings[] = {
     },
     {
         .name = "torchvision",
+        .imported = 1,
         .order = {0, 1, 2},
         .mean = {0.485f * 255.0f, 0.456f * 255.0f, 0.406f * 255.0f},
         .scale = {1.0f / (0.229f * 255.0f), 1.0f / (0.224f * 255.0f), 1.0f / (0.225f * 255.0f)},

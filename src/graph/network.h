@@ -1,5 +1,6 @@
-/* A network: layers as data, and the weights that they use. It never changes once it is complete and may be shared
- * by any number of plans and threads; weights packed for a kernel are kept in it, so that they are packed once. */
+/* A network: layers as data, and the weights that they use. It never changes once it is complete, but where it trains
+ * (graph/packed.h), and may be shared by any number of plans and threads; weights packed for a kernel are kept in it, so
+ * that they are packed once. */
 #ifndef IMP_GRAPH_NETWORK_H
 #define IMP_GRAPH_NETWORK_H
 
@@ -66,7 +67,8 @@ size_t imp_parameter_count(const imp_parameter *parameter);
 /* What the network's input layer does to a pixel: channel c = (rgb[order[c]] - mean[c]) * scale[c], rgb on the
    0..255 scale. */
 typedef struct imp_preprocessing {
-    const char *name; /* "caffe", "torchvision" */
+    const char *name; /* "caffe", "torchvision", "signed" */
+    int imported;     /* networks of other programs may have it */
     int order[3];
     float mean[3], scale[3];
     float feature_scale; /* losses see the feature maps multiplied by this */

@@ -50,7 +50,11 @@ const imp_architecture imp_architectures[] = {
      .build = build_resnet50},
     {.name = "thin", .preprocessing = "caffe", .options = imp_thin_options, .build = imp_thin_build},
     {.name = "mobilenetv3", .preprocessing = "caffe", .options = imp_mobilenet_options, .build = imp_mobilenet_build},
-    {.name = "fine", .preprocessing = "signed", .options = imp_fine_options, .build = imp_fine_build},
+    {.name = "fine",
+     .preprocessing = "signed",
+     .options = imp_fine_options,
+     .build = imp_fine_build,
+     .begin = imp_fine_begin},
     {.name = NULL},
 };
 
@@ -87,28 +91,6 @@ static void fill_all(const imp_parameter *parameter, float value) {
     for (size_t i = 0; i < count; i++) parameter->data[i] = value;
 }
 
-/* A styler's: its first pictures are the photo and a little of what the network says, and a square's pixels all say the
-   same (Aitken et al., arXiv 1707.02937), so that no pattern is there from the beginning. */
-#define FIRST_SHARE 0.1f
-
-static void begin_picture(const imp_network *network, const imp_layer *layer) {
-    const imp_parameter *weight = &network->parameters[layer->weight];
-    size_t row = imp_parameter_count(weight) / (size_t)weight->shape[0];
-    size_t square = (size_t)weight->shape[0] / 3;
-
-    for (size_t o = 0; o < (size_t)weight->shape[0]; o++)
-        for (size_t i = 0; i < row; i++)
-            weight->data[o * row + i] = (o % square ? 1 : FIRST_SHARE) * weight->data[(o - o % square) * row + i];
-}
-
-static void begin_skip(const imp_network *network, const imp_layer *layer) {
-    const imp_parameter *weight = &network->parameters[layer->weight];
-    size_t row = (size_t)weight->shape[1];
-
-    fill_all(weight, 0);
-    for (size_t i = 0; i < row; i++) weight->data[i * row + i] = 1;
-}
-
 int imp_model_initialize(imp_context *context, imp_model *model, uint64_t seed) {
     imp_network *network = &model->network;
     imp_random random;
@@ -126,8 +108,7 @@ int imp_model_initialize(imp_context *context, imp_model *model, uint64_t seed) 
         if (layer->kind == IMP_OPERATION_INSTANCE_NORM || layer->kind == IMP_OPERATION_BATCH_NORM)
             fill_all(&network->parameters[layer->weight], 1);
         if (layer->kind == IMP_OPERATION_BATCH_NORM) fill_all(&network->parameters[layer->variance], 1);
-        if (strcmp(layer->name, "up2") == 0) begin_picture(network, layer);
-        if (strcmp(layer->name, "skip") == 0) begin_skip(network, layer);
     }
+    if (status == IMP_OK && model->architecture->begin) model->architecture->begin(network);
     return status;
 }

@@ -53,10 +53,9 @@ int imp_builder_layer(imp_builder *builder, imp_operation_kind kind, int input, 
 }
 
 imp_layer *imp_builder_last(imp_builder *builder) {
-    static imp_layer nothing; /* what is set after a failure; never read */
     imp_network *network = builder->network;
 
-    return builder->failed ? &nothing : &network->layers[network->layer_count - 1];
+    return builder->failed ? &builder->nothing : &network->layers[network->layer_count - 1];
 }
 
 /* A parameter called after the last layer; its index. */

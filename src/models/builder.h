@@ -11,7 +11,8 @@ typedef struct imp_builder {
     imp_context *context;
     imp_network *network;
     int failed;
-    int no_bias; /* what convolutions from here on lack: a norm follows, which shifts */
+    imp_layer nothing; /* takes what is set after a failure */
+    int no_bias;       /* what convolutions from here on lack: a norm follows, which shifts */
 } imp_builder;
 
 /* Begins with the input: layer 0, "input", squares of factor x factor pixels. */

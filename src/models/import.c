@@ -314,11 +314,12 @@ static int import_tensors(imp_context *context, imp_tensors *tensors, const char
 
 int imp_model_import_known(imp_context *context, const char *path, const char *preprocessing,
                            const imp_architecture *known, imp_model **model) {
+    const imp_preprocessing *named = preprocessing ? imp_preprocessing_find(preprocessing) : NULL;
     imp_tensors tensors;
     int status;
 
     *model = NULL;
-    if (preprocessing && !imp_preprocessing_find(preprocessing))
+    if (preprocessing && !(named && named->imported))
         return imp_fail(context, IMP_ERR_ARGUMENT,
                         "the preprocessing \"%.50s\" is not known; there are \"caffe\" and \"torchvision\"",
                         preprocessing);

@@ -28,6 +28,8 @@ typedef struct imp_architecture {
     const imp_architecture_option *options;
     /* Fills layers and parameters (names and shapes, data NULL). options: a value for each of the list's. */
     int (*build)(imp_context *context, const int *options, imp_network *network);
+    /* Changes random weights to what a training of it begins with; NULL: they are it. */
+    void (*begin)(const imp_network *network);
 } imp_architecture;
 
 struct imp_model {

@@ -1,11 +1,15 @@
 /* Feed-forward networks that paint. */
 #include "models/stylers.h"
 
+#include <string.h>
+
 #include "models/builder.h"
 
 #define KERNEL 3
 #define SQUARE 2 /* pixels along a square of the input and the output */
 #define COLOURS (3 * SQUARE * SQUARE)
+#define LAST "up2" /* its sum with the skip is the picture */
+#define SKIP "skip"
 
 enum { FINE_CHANNELS, FINE_BLOCKS, FINE_STYLES };
 
@@ -53,10 +57,38 @@ int imp_fine_build(imp_context *context, const int *options, imp_network *networ
     imp_builder_last(&builder)->factor = 2;
     layer = reflected(&builder, layer, "up1", 0, half, 1);
     layer = relu(&builder, layer, "up1.relu", 0);
-    layer = reflected(&builder, layer, "up2", 0, COLOURS, 1);
-    skip = imp_builder_convolution(&builder, 0, "skip", 0, COLOURS, 1, 1);
+    layer = reflected(&builder, layer, LAST, 0, COLOURS, 1);
+    skip = imp_builder_convolution(&builder, 0, SKIP, 0, COLOURS, 1, 1);
     layer = imp_builder_add(&builder, layer, skip, "sum", 0);
     imp_builder_layer(&builder, IMP_OPERATION_ACTIVATION, layer, IMP_STYLER_OUTPUT, 0);
     imp_builder_last(&builder)->activation = IMP_ACTIVATION_TANH;
     return imp_builder_end(&builder);
+}
+
+/* ---- First weights ----------------------------------------------------------------------------------------------- */
+
+/* What the network says at first, beside the photo. */
+#define FIRST_SHARE 0.1f
+
+/* A square's pixels all say the same (Aitken et al., arXiv 1707.02937), so that no pattern is there from the beginning. */
+static void begin_last(const imp_parameter *weight) {
+    size_t row = imp_parameter_count(weight) / COLOURS, square = SQUARE * SQUARE;
+
+    for (size_t o = 0; o < COLOURS; o++)
+        for (size_t i = 0; i < row; i++)
+            weight->data[o * row + i] = (o % square ? 1 : FIRST_SHARE) * weight->data[(o - o % square) * row + i];
+}
+
+/* The photo as it is: [COLOURS, COLOURS, 1, 1]. */
+static void begin_skip(const imp_parameter *weight) {
+    for (size_t i = 0; i < (size_t)COLOURS * COLOURS; i++) weight->data[i] = i % (COLOURS + 1) == 0;
+}
+
+void imp_fine_begin(const imp_network *network) {
+    for (int i = 0; i < network->layer_count; i++) {
+        const imp_layer *layer = &network->layers[i];
+
+        if (strcmp(layer->name, LAST) == 0) begin_last(&network->parameters[layer->weight]);
+        if (strcmp(layer->name, SKIP) == 0) begin_skip(&network->parameters[layer->weight]);
+    }
 }

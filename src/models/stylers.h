@@ -10,6 +10,8 @@
    and 6 blocks 78 thousand multiplications a pixel, half of Johnson's. */
 extern const imp_architecture_option imp_fine_options[];
 int imp_fine_build(imp_context *context, const int *options, imp_network *network);
+/* Its first pictures are the photo and a little of what the network says. */
+void imp_fine_begin(const imp_network *network);
 
 /* The layer "paint" of any styler here is the picture: IMP_TAP_PLANES. Sides must be multiples of this. */
 #define IMP_STYLER_MULTIPLE 4

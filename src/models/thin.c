@@ -15,8 +15,8 @@ enum { THIN_CHANNELS };
 
 const imp_architecture_option imp_thin_options[] = {
     {"channels", 16, 4, 64,
-     "A sixteenth of VGG19's: half of the first and second block's, a quarter of the third's, an eighth of the "
-     "others'."},
+     "Unit of its widths: two in the first and second block, four in the third, eight in the others; 32 would be "
+     "VGG19's in the first block, 64 in the others."},
     {NULL, 0, 0, 0, NULL},
 };
 

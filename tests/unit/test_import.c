@@ -99,6 +99,9 @@ static void test_preprocessing_by_hand(void **state) {
     imp_model_free(model);
     refuse(imp_model_import_known(context, path, "keras", tiny_known, &model), IMP_ERR_ARGUMENT,
            "\"keras\" is not known; there are \"caffe\" and \"torchvision\"");
+    /* Networks here that paint have it. */
+    refuse(imp_model_import_known(context, path, "signed", tiny_known, &model), IMP_ERR_ARGUMENT,
+           "\"signed\" is not known; there are \"caffe\" and \"torchvision\"");
     assert_null(model);
 }
 
