@@ -179,7 +179,7 @@ IMP_API void imp_model_free(imp_model *model);
 typedef struct imp_model_info {
     size_t size;
     const char *architecture;  /* "vgg19" */
-    const char *preprocessing; /* "caffe" or "torchvision" */
+    const char *preprocessing; /* "caffe", "torchvision"; "signed" of networks that paint */
     const char *origin;        /* where the weights come from, in words */
     const char *licence;
     float feature_scale; /* losses see the feature maps multiplied by this */
@@ -201,7 +201,8 @@ typedef struct imp_tensor_info {
 IMP_API int imp_model_get_tensor(const imp_model *model, int index, imp_tensor_info *info);
 
 /* The names of the layers that losses can look at ("conv1_1", ..., or "conv1", "layer1.0", ... of a ResNet), from the
-   input on; NULL past the last. A feature map is taken after the layer's ReLU. */
+   input on; NULL past the last. A feature map is taken after the layer's ReLU, and before any other
+   activation. */
 IMP_API const char *imp_model_layer_name(const imp_model *model, int index);
 
 /* ---- Painting: pictures, optimised (Gatys et al., arXiv 1508.06576) ---------------------------------------------- */

@@ -93,7 +93,7 @@ typedef struct imp_backend {
     const char *(*convolution_name)(const imp_context *context, const imp_map_convolution *job);
     void (*convolve)(imp_context *context, const imp_map_convolution *job);
     void (*pool)(imp_context *context, const imp_map_pool *job);
-    size_t (*weight_gradient_scratch)(const imp_map_weight_gradient *job); /* 0: overflow */
+    size_t (*weight_gradient_scratch)(const imp_map_weight_gradient *job); /* SIZE_MAX: overflow */
     void (*weight_gradient)(imp_context *context, const imp_map_weight_gradient *job);
     /* Pixel (y, x) of in to (y stride, x stride) of out, zeros elsewhere. */
     void (*spread)(imp_context *context, const imp_map *in, int stride, const imp_map *out);
@@ -110,7 +110,7 @@ typedef struct imp_backend {
     void (*channel_products)(imp_context *context, const imp_map *x, const imp_map *y, const float *x_shift,
                              const float *y_shift, float *sum, float *product);
     /* Every pixel of out (=, or += with accumulate) its channel's value [batch, channels in whole blocks] times scale, then
-       times (mask > 0). */
+       times (mask > 0). values are multiplied in place. */
     void (*fill_channels)(imp_context *context, float *values, float scale, const imp_map *out, int accumulate,
                           const imp_map *mask);
     /* Whole maps like the kernels of these names. */

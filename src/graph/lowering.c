@@ -247,6 +247,8 @@ static int infer_shapes(imp_plan *plan) {
         node->gradient.view = *out;
         node->work[IMP_WORK_FORWARD].operations = plan->options.batch * node->operation->operations(layer, in, out);
         node->work[IMP_WORK_BACKWARD].operations = node->work[IMP_WORK_FORWARD].operations;
+        if (plan->options.training && node->operation->parameter_gradients)
+            node->work[IMP_WORK_BACKWARD].operations *= 2;
     }
     return IMP_OK;
 }

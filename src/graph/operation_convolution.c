@@ -97,7 +97,7 @@ static imp_map spread_gradient(const imp_plan *plan, const imp_node *node) {
     const imp_view *in = &imp_node_input(plan, node, 0)->value.view;
     imp_map spread;
 
-    /* Cannot overflow: it is no larger than the input with its padding, and that has a map. */
+    /* What overflows has no floats, as convolution_scratch sees. */
     imp_map_layout(&spread, plan->options.element, plan->options.batch, layer->channels,
                    in->height + 2 * layer->padding - extent(layer), in->width + 2 * layer->padding - extent(layer),
                    halo_of(backward_pad(plan, node)));
@@ -157,7 +157,12 @@ static size_t convolution_scratch(const imp_plan *plan, const imp_node *node, in
     imp_map_convolution job = imp_convolution_job(plan, node, backward);
     size_t floats = convolution_floats(plan, &job), gradient = 0;
 
-    if (backward && imp_node_layer(plan, node)->stride > 1) floats += imp_map_floats(&job.in);
+    if (backward && imp_node_layer(plan, node)->stride > 1) {
+        size_t spread = imp_map_floats(&job.in);
+
+        if (spread == 0 || spread > SIZE_MAX - floats) return SIZE_MAX;
+        floats += spread;
+    }
     if (backward && plan->options.training) {
         imp_map_weight_gradient by_weights = gradient_job(plan, node);
 

@@ -86,14 +86,16 @@ static float mixed(const imp_plan *plan, const imp_parameter *parameter, int pic
     return sum;
 }
 
+/* Adds values, times factors where these are given, to the gradients by the rows that the picture has. */
 static void add_row(const imp_plan *plan, int picture, const imp_parameter *parameter, const float *values,
-                    float *gradient) {
+                    const float *factors, float *gradient) {
     int channels = channel_count(parameter);
 
     for (int style = 0; style < style_count(parameter); style++) {
         float share = share_of(plan, parameter, picture, style);
 
-        for (int c = 0; c < channels && share != 0; c++) gradient[style * channels + c] += share * values[c];
+        for (int c = 0; c < channels && share != 0; c++)
+            gradient[style * channels + c] += share * values[c] * (factors ? factors[c] : 1);
     }
 }
 
@@ -210,12 +212,11 @@ static void norm_parameter_gradients(imp_plan *plan, const imp_node *node) {
     float *scale = plan->parameter_gradients[layer->weight], *shift = plan->parameter_gradients[layer->bias];
 
     gradient_sums(plan, node, sum, product);
-    for (size_t i = 0; i < all; i++) product[i] *= state.rate[i];
     for (int picture = 0; picture < plan->options.batch; picture++) {
         size_t row = (size_t)picture * stride;
 
-        if (scale) add_row(plan, picture, &parameters[layer->weight], product + row, scale);
-        if (shift) add_row(plan, picture, &parameters[layer->bias], sum + row, shift);
+        if (scale) add_row(plan, picture, &parameters[layer->weight], product + row, state.rate + row, scale);
+        if (shift) add_row(plan, picture, &parameters[layer->bias], sum + row, NULL, shift);
     }
 }
 
@@ -235,7 +236,8 @@ static void norm_backward(imp_plan *plan, const imp_node *node, int second, cons
         job.y = &input->value;
         job.y_factor = factor;
         job.addend = addend;
-        gradient_sums(plan, node, sum, product);
+        /* Else norm_parameter_gradients has left them there. */
+        if (!imp_plan_trains(plan, node)) gradient_sums(plan, node, sum, product);
         take_means(plan, node, sum);
         take_means(plan, node, product);
         for (size_t i = 0; i < all; i++) {

@@ -7,15 +7,18 @@
 
 int imp_map_layout(imp_map *map, imp_element element, int batch, int channels, int height, int width, int halo) {
     size_t elements;
+    int fits;
 
     *map = (imp_map){.batch = batch, .halo = halo, .element = element};
     map->view.channels = channels;
     map->view.height = height;
     map->view.width = width;
-    return imp_multiply((size_t)width + 2 * (size_t)halo, IMP_BLOCK, &map->view.row) &&
+    fits = imp_multiply((size_t)width + 2 * (size_t)halo, IMP_BLOCK, &map->view.row) &&
            imp_multiply(map->view.row, (size_t)height + 2 * (size_t)halo, &map->view.plane) &&
            imp_multiply(map->view.plane, (size_t)imp_blocks(channels), &map->picture) &&
            imp_multiply(map->picture, (size_t)batch, &elements) && elements <= SIZE_MAX / sizeof(float);
+    if (!fits) map->picture = 0; /* no floats */
+    return fits;
 }
 
 size_t imp_map_floats(const imp_map *map) {

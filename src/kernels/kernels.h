@@ -112,7 +112,7 @@ static inline int imp_winograd_tiles(int size, int outputs) {
 typedef enum imp_pool_kind { IMP_POOL_MAX, IMP_POOL_AVERAGE } imp_pool_kind;
 
 /* out[c] (=, or += with accumulate) x_factor[c] * x + y_factor[c] * y + addend[c], then the epilogue of a convolution. What
-   has no y goes without its term; a factor that is NULL is 1, an addend 0. out may be x or y. */
+   has no y goes without its term; a factor that is NULL is 1, an addend 0. out may be y. */
 typedef struct imp_blend {
     const imp_view *x, *y, *out;               /* y, or x and y: NULL */
     const float *x_factor, *y_factor, *addend; /* imp_blocks(channels) * 16 floats; past the last channel addend is 0 */
@@ -201,11 +201,11 @@ typedef struct imp_kernels {
                              int block_begin, int block_end, int row_begin, int row_end, float *sum, float *product);
     void (*blend)(const imp_blend *job, int block_begin, int block_end, int row_begin, int row_end);
 
-    /* out = the function of in; out and in may be the same. slope: of the leaky ReLU only. */
+    /* out = the function of in. slope: of the leaky ReLU only. */
     void (*activate)(imp_activation kind, float slope, const imp_view *in, const imp_view *out, int block_begin,
                      int block_end, int row_begin, int row_end);
     /* in_gradient (=, or += with accumulate) out_gradient times the derivative at in, then times (mask > 0) where mask is
-       given. in: what activate saw. in_gradient and out_gradient may be the same. */
+       given. in: what activate saw. */
     void (*activate_backward)(imp_activation kind, float slope, const imp_view *in, const imp_view *out_gradient,
                               const imp_view *in_gradient, int accumulate, const imp_view *mask, int block_begin,
                               int block_end, int row_begin, int row_end);

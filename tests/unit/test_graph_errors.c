@@ -36,6 +36,7 @@ static void expect_failure(imp_context *context, const imp_network *network, con
 
 static void test_bad_options(void **state) {
     static const imp_tap twice[] = {{2, BOTH}, {2, BOTH}}, none[] = {{7, BOTH}}, useless[] = {{2, 0}};
+    static const imp_tap pictures[] = {{6, IMP_TAP_PLANES}};
     const imp_plan_options good = {
         .batch = 1, .height = 8, .width = 8, .taps = taps, .tap_count = COUNT(taps), .average_scale = 1};
     imp_context *context = fixture_context(1, NULL);
@@ -64,6 +65,9 @@ static void test_bad_options(void **state) {
     expect_failure(context, &network, &options, IMP_ERR_ARGUMENT, "relu1_1 is tapped twice");
     options.taps = none, options.tap_count = 1;
     expect_failure(context, &network, &options, IMP_ERR_ARGUMENT, "no layer 7");
+    EXPECT(training, 1, IMP_ERR_ARGUMENT, "training without a backward pass");
+    options = good, options.taps = pictures, options.tap_count = 1;
+    expect_failure(context, &network, &options, IMP_ERR_ARGUMENT, "conv2_2 makes no picture: of its 16 channels");
     options.taps = useless;
     expect_failure(context, &network, &options, IMP_ERR_ARGUMENT, "relu1_1");
 #undef EXPECT
@@ -101,6 +105,81 @@ static void test_bad_network(void **state) {
     network.layer_count = 6;
     options.tap_count = 2;
     expect_failure(context, &network, &options, IMP_ERR_FORMAT, "relu2_1");
+    imp_network_release(&network);
+    imp_context_free(context);
+}
+
+/* In the place of the last layer, which reads 33 channels of 4x4 pixels; conv2_1 has parameters 2 and 3, of 33 channels. */
+#define LAST 6
+#define WRONG IMP_ERR_FORMAT, "wrong kernel, padding, factor or weights"
+
+static const struct {
+    imp_layer layer;
+    int status;
+    const char *words;
+} bad_layers[] = {
+    {{.kind = IMP_OPERATION_CONVOLUTION, .channels = 16, .kernel = 3, .weight = 4, .groups = 5}, WRONG},
+    {{.kind = IMP_OPERATION_CONVOLUTION, .channels = 16, .kernel = 3, .weight = 4, .dilation = 1 << 20}, WRONG},
+    {{.kind = IMP_OPERATION_INSTANCE_NORM, .channels = 33, .weight = 2, .bias = 3}, WRONG},
+    {{.kind = IMP_OPERATION_INSTANCE_NORM, .channels = 33, .weight = 3, .bias = 3}, WRONG},
+    {{.kind = IMP_OPERATION_INSTANCE_NORM, .channels = 33, .weight = -1, .bias = -1}, WRONG},
+    {{.kind = IMP_OPERATION_BATCH_NORM, .channels = 33, .weight = 3, .bias = 3, .mean = 3, .variance = 1}, WRONG},
+    {{.kind = IMP_OPERATION_BATCH_NORM, .channels = 33, .weight = 3, .bias = 3, .mean = 3, .variance = 99}, WRONG},
+    {{.kind = IMP_OPERATION_MAX_POOL, .channels = 33, .kernel = 2, .stride = 2, .padding = 2}, WRONG},
+    {{.kind = IMP_OPERATION_ENLARGE, .channels = 33, .factor = 0}, WRONG},
+    {{.kind = IMP_OPERATION_RESIZE, .channels = 33, .factor = 1 << 20}, WRONG},
+    {{.kind = IMP_OPERATION_SHUFFLE, .channels = 8, .factor = 2}, IMP_ERR_FORMAT, "33 channels are no multiple of 4"},
+    {{.kind = IMP_OPERATION_UNSHUFFLE, .channels = 297, .factor = 3}, IMP_ERR_ARGUMENT, "4x4 must be multiples of 3"},
+    {{.kind = IMP_OPERATION_ADD, .channels = 33, .second = 2}, IMP_ERR_FORMAT, "a sum of maps of 33x4x4 and 24x8x8"},
+    {{.kind = IMP_OPERATION_ADD, .channels = 33, .second = LAST}, IMP_ERR_FORMAT, "wrong kind, input"},
+    {{.kind = IMP_OPERATION_CONCAT, .channels = 57, .second = 2}, IMP_ERR_FORMAT, "maps of 4x4 and 8x8 side by side"},
+    {{.kind = IMP_OPERATION_CONCAT, .channels = 66, .second = 5},
+     IMP_ERR_UNSUPPORTED,
+     "33 channels, no multiple of 16"},
+    {{.kind = IMP_OPERATION_SCALE, .channels = 33, .second = 5}, IMP_ERR_FORMAT, "times a map of 33x4x4"},
+};
+
+static void test_bad_layers(void **state) {
+    static const imp_tap last = {LAST, BOTH};
+    const imp_plan_options options = {
+        .batch = 1, .height = 8, .width = 8, .taps = &last, .tap_count = 1, .average_scale = 1};
+    imp_context *context = fixture_context(1, NULL);
+    imp_network network;
+
+    (void)state;
+    naive_network_make(context, &network, layers, COUNT(layers), 1);
+    for (int i = 0; i < COUNT(bad_layers); i++) {
+        network.layers[LAST] = bad_layers[i].layer;
+        network.layers[LAST].input = 5;
+        if (network.layers[LAST].stride == 0) network.layers[LAST].stride = 1;
+        expect_failure(context, &network, &options, bad_layers[i].status, bad_layers[i].words);
+    }
+    imp_network_release(&network);
+    imp_context_free(context);
+}
+
+static void test_bad_paddings(void **state) {
+    static const imp_tap both[] = {{5, BOTH}, {LAST, BOTH}}, first = {0, IMP_TAP_MAP};
+    imp_plan_options options = {.batch = 1, .height = 8, .width = 8, .taps = both, .tap_count = 2, .average_scale = 1};
+    imp_context *context = fixture_context(1, NULL);
+    imp_network network;
+
+    (void)state;
+    naive_network_make(context, &network, layers, COUNT(layers), 1);
+    network.layers[LAST].padding_mode = IMP_PADDING_REFLECT;
+    options.height = 3; /* of one row after the pool */
+    expect_failure(context, &network, &options, IMP_ERR_ARGUMENT,
+                   "1 pixels cannot be reflected at layer conv2_1's 4x1");
+    options.height = 8;
+    network.layers[LAST] = network.layers[4]; /* both read pool1 */
+    network.layers[LAST].padding_mode = IMP_PADDING_REFLECT;
+    expect_failure(context, &network, &options, IMP_ERR_UNSUPPORTED, "layers that read pool1 pad it in different ways");
+    network.layers[0].factor = 3;
+    network.layers[0].channels = 27;
+    network.layer_count = 1;
+    options.taps = &first;
+    options.tap_count = 1;
+    expect_failure(context, &network, &options, IMP_ERR_ARGUMENT, "8x8: both sides must be multiples of 3");
     imp_network_release(&network);
     imp_context_free(context);
 }
@@ -172,6 +251,13 @@ static void test_wrong_order(void **state) {
     imp_map_target_free(context, pooled);
     imp_map_target_free(context, NULL);
     imp_plan_free(plan);
+    options.training = 1;
+    assert_int_equal(imp_plan_create(context, &network, &options, &plan), IMP_OK);
+    assert_int_equal(imp_plan_forward(plan, pixels), IMP_OK);
+    assert_int_equal(imp_plan_backward(plan, gradients, gradient), IMP_ERR_STATE);
+    gradients[0] = (imp_tap_gradient){.planes = &one};
+    assert_int_equal(imp_plan_backward(plan, gradients, NULL), IMP_ERR_STATE);
+    imp_plan_free(plan);
     imp_plan_free(NULL);
     imp_network_release(&network);
     imp_context_free(context);
@@ -181,6 +267,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_options),
         cmocka_unit_test(test_bad_network),
+        cmocka_unit_test(test_bad_layers),
+        cmocka_unit_test(test_bad_paddings),
         cmocka_unit_test(test_memory_that_cannot_be_had),
         cmocka_unit_test(test_wrong_order),
     };
