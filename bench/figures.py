@@ -9,7 +9,7 @@ FONT = 'font-family="Helvetica, Arial, sans-serif"'
 
 
 def amount(value, unit):
-    return f"{value:.3f} s" if unit == "s" else f"{value:.0f} {unit}"
+    return f"{value:.{ {'s': 3, 'ms': 2}.get(unit, 0)}f} {unit}"
 
 
 def wanted(value):

@@ -10,6 +10,7 @@ The parts, each some seconds to minutes long:
     avx2      the same in f32, both held to AVX2
     ncnn      VGG19's forward pass beside ncnn
     onednn    VGG19's forward and backward pass beside oneDNN 2.6: Winograd, direct, and direct in bf16
+    layers    convolutions that no VGG has (1x1, large kernels, strides, groups, depthwise) beside oneDNN 2.6
     2048-f32, 2048-bf16, 4096-f32, 4096-bf16
               large pictures within 1 and 2 GiB: memory, and the time of a pixel beside that of --size without a limit
     products  the matrix products inside Winograd: their share of the peak of one core
@@ -143,19 +144,25 @@ def part_ncnn(a):
                          aim, results, forward) for p, least, aim in (("f32", 1.7, 2), ("bf16", 3, 3.5))]
 
 
-def part_onednn(a):
-    modes = {"oneDNN Winograd": "winograd", "oneDNN direct": "direct", "oneDNN direct bf16": "bf16"}
+def beside_onednn(a, source, ours, theirs):
+    """Ours, whole commands, interleaved with a program of peers/ that is built here; theirs: {name: its arguments}."""
     with tempfile.TemporaryDirectory() as folder:
         program = folder + "/onednn"
         if shutil.which("cc"):
-            subprocess.run(["cc", "-std=c17", "-D_GNU_SOURCE", "-O2", PEERS / "onednn.c", "-o", program, "-ldnnl", "-lm"],
+            subprocess.run(["cc", "-std=c17", "-D_GNU_SOURCE", "-O2", PEERS / source, "-o", program, "-ldnnl", "-lm"],
                            stderr=subprocess.DEVNULL)
         built = os.path.exists(program)
-        results = interleave(a.rounds, {f"impasto {p}": passes(a, p) for p in ("f32", "bf16")} |
-                             {name: [program, mode, a.size, a.repeats] for name, mode in modes.items()},
+        results = interleave(a.rounds, ours | {name: [program, *more] for name, more in theirs.items()},
                              OMP_NUM_THREADS=str(a.threads))
     if not built:
-        results |= {name: "needs a C compiler and libdnnl-dev of oneDNN 2.6" for name in modes}
+        results |= {name: "needs a C compiler and libdnnl-dev of oneDNN 2.6" for name in theirs}
+    return results
+
+
+def part_onednn(a):
+    modes = {"oneDNN Winograd": "winograd", "oneDNN direct": "direct", "oneDNN direct bf16": "bf16"}
+    results = beside_onednn(a, "onednn.c", {f"impasto {p}": passes(a, p) for p in ("f32", "bf16")},
+                            {name: [mode, a.size, a.repeats] for name, mode in modes.items()})
 
     def both(result):
         return result["seconds"]["both"]
@@ -166,6 +173,17 @@ def part_onednn(a):
         row(f"{name}, bf16, beside oneDNN Winograd f32", "impasto bf16", "oneDNN Winograd", 2.2, 2.6, results, both),
         row(f"{name}, f32, beside oneDNN direct f32", "impasto f32", "oneDNN direct", None, None, results, both),
         row(f"{name}, bf16, beside oneDNN direct bf16", "impasto bf16", "oneDNN direct bf16", None, None, results, both)]
+
+
+def part_layers(a):
+    kinds = ("f32", "bf16")
+    results = beside_onednn(a, "onednn_layers.c",
+                            {f"impasto {p}": [a.build / "bench/layers", p, a.repeats, a.threads] for p in kinds},
+                            {f"oneDNN {p}": [p, a.repeats] for p in kinds})
+    names = [] if absent(results, "impasto f32") else results["impasto f32"][0]["layers"]
+    return results, [row(f"{name}, {way}, {p}", f"impasto {p}", f"oneDNN {p}", 1, None, results,
+                         lambda result, name=name, way=way: result["layers"][name][way], "ms", plot=False)
+                     for p in kinds for name in names for way in ("forward", "backward")]
 
 
 def large(size, gibibytes, precision):
@@ -308,7 +326,7 @@ def part_training(a):
         row(f"{name}, bf16: memory beside PyTorch f32", "impasto bf16", "PyTorch f32", None, None, results, memory, "MB")]
 
 
-PARTS = {"pytorch": part_pytorch, "avx2": part_avx2, "ncnn": part_ncnn, "onednn": part_onednn,
+PARTS = {"pytorch": part_pytorch, "avx2": part_avx2, "ncnn": part_ncnn, "onednn": part_onednn, "layers": part_layers,
          "2048-f32": large(2048, 1, "f32"), "2048-bf16": large(2048, 1, "bf16"), "4096-f32": large(4096, 2, "f32"),
          "4096-bf16": large(4096, 2, "bf16"), "products": part_products, "batch": part_batch, "loss": part_loss, "training": part_training}
 
