@@ -90,8 +90,7 @@ static int begin(train_run *run) {
         run->saved_at = run->progress.step;
     }
     imp_cli_trainer_prefetch(&run->trainer, run->progress.step);
-    return imp_cli_train_log_open(&run->log, folder, training, run->trainer.info.steps, run->progress.step,
-                                  run->settings->json);
+    return imp_cli_train_log_open(&run->log, &run->trainer, folder, run->progress.step, run->settings->json);
 }
 
 /* ---- While ------------------------------------------------------------------------------------------------------- */
@@ -128,7 +127,7 @@ static int save(train_run *run) {
 }
 
 static int report(const train_run *run) {
-    return imp_cli_train_report(run->settings->output, &run->log, run->trainer.recipe, &run->progress);
+    return imp_cli_train_report(&run->trainer, run->settings->output, &run->log, &run->progress);
 }
 
 static int validate(train_run *run) {

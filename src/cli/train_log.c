@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/report.h"
 
@@ -74,21 +73,31 @@ static bool write_point(imp_cli_train_log *log, const imp_cli_point *point, cons
     return written;
 }
 
-bool imp_cli_train_log_step(imp_cli_train_log *log, const imp_training_progress *progress, bool now) {
-    log->sum.step++;
-    for (int i = 0; i < IMP_TRAINING_MAX_LOSSES; i++) log->sum.losses[i] += progress->losses[i];
-    if (!now && log->sum.step < log->every) return true;
+bool imp_cli_train_log_flush(imp_cli_train_log *log, const imp_training_progress *progress) {
     imp_cli_point point = log->sum;
+    if (point.step == 0) return true;
     for (int i = 0; i < IMP_TRAINING_MAX_LOSSES; i++) point.losses[i] /= (double)log->sum.step;
     point.step = progress->step;
     log->sum = (imp_cli_point){0};
     return write_point(log, &point, progress);
 }
 
+bool imp_cli_train_log_step(imp_cli_train_log *log, const imp_training_progress *progress, bool now) {
+    log->sum.step++;
+    for (int i = 0; i < IMP_TRAINING_MAX_LOSSES; i++) log->sum.losses[i] += progress->losses[i];
+    return now || log->sum.step >= log->every ? imp_cli_train_log_flush(log, progress) : true;
+}
+
 bool imp_cli_train_log_validation(imp_cli_train_log *log, int64_t step, const double *losses) {
     imp_cli_point point = {.validation = true, .step = step};
     memcpy(point.losses, losses, sizeof point.losses);
     return write_point(log, &point, NULL);
+}
+
+bool imp_cli_train_log_has_validation(const imp_cli_train_log *log, int64_t step) {
+    for (int i = 0; i < log->count; i++)
+        if (log->points[i].validation && log->points[i].step == step) return true;
+    return false;
 }
 
 /* ---- Reading back ------------------------------------------------------------------------------------------------ */
@@ -113,38 +122,47 @@ static bool read_point(const imp_cli_train_log *log, const char *line, imp_cli_p
     return true;
 }
 
-/* Takes the lines up to a step as points, and writes them to `kept`. */
-static bool keep_lines(imp_cli_train_log *log, FILE *old, FILE *kept, int64_t until) {
+typedef struct cut {
+    imp_cli_train_log *log;
+    FILE *old;
+    int64_t until;
+    int error; /* errno of what went wrong here */
+} cut;
+
+/* Takes the lines up to a step as points, and writes them to `kept`. For imp_file_write. */
+static int keep_lines(void *user, FILE *kept) {
+    cut *job = user;
     char line[LINE];
     imp_cli_point point;
-    while (fgets(line, sizeof line, old)) {
-        if (!read_point(log, line, &point) || point.step > until) continue;
-        if (!add_point(log, &point) || fputs(line, kept) < 0) return false;
+    while (!job->error && fgets(line, sizeof line, job->old)) {
+        if (!read_point(job->log, line, &point) || point.step > job->until) continue;
+        if (!add_point(job->log, &point)) job->error = ENOMEM;
+        fputs(line, kept); /* whose failure imp_file_write sees */
     }
-    return fflush(kept) == 0;
+    if (ferror(job->old)) job->error = errno;
+    return job->error ? IMP_ERR_IO : IMP_OK;
 }
 
-/* The old log without later steps takes its place; a log that is missing is no failure. */
-static bool cut_log(imp_cli_train_log *log, int64_t until) {
-    char path[IMP_CLI_PATH + 8];
-    FILE *old = fopen(log->path, "r");
-    if (!old) return errno == ENOENT;
-    snprintf(path, sizeof path, "%s.new", log->path);
-    FILE *kept = fopen(path, "w");
-    bool done = kept && keep_lines(log, old, kept, until);
-    if (kept) done = fclose(kept) == 0 && done;
-    fclose(old);
-    done = done && rename(path, log->path) == 0;
-    if (!done) unlink(path);
-    return done;
+/* The old log without later steps takes its place; a log that is missing is no failure. Returns 0 or the exit code. */
+static int cut_log(imp_cli_train_log *log, imp_context *context, int64_t until) {
+    cut job = {.log = log, .old = fopen(log->path, "r"), .until = until};
+    if (!job.old && errno == ENOENT) return 0;
+    if (!job.old) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", log->path, strerror(errno));
+    int status = imp_file_write(context, log->path, keep_lines, &job);
+    fclose(job.old);
+    if (job.error) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", log->path, strerror(job.error));
+    return status ? imp_cli_fail_status(context, status) : 0;
 }
 
-int imp_cli_train_log_open(imp_cli_train_log *log, const char *folder, const imp_training *training, int64_t steps,
-                           int64_t until, bool json) {
-    *log = (imp_cli_train_log){.training = training, .json = json, .every = (int)(1 + (steps - 1) / MOST_POINTS)};
+int imp_cli_train_log_open(imp_cli_train_log *log, const imp_cli_trainer *trainer, const char *folder, int64_t until,
+                           bool json) {
+    *log = (imp_cli_train_log){
+        .training = trainer->training, .json = json, .every = (int)(1 + (trainer->info.steps - 1) / MOST_POINTS)};
     int length = snprintf(log->path, sizeof log->path, "%s/log.jsonl", folder);
     if (length < 0 || length >= IMP_CLI_PATH) return imp_cli_fail(IMP_CLI_FAILURE, "%s: the path is too long", folder);
-    if (until == 0 || cut_log(log, until)) log->stream = fopen(log->path, until == 0 ? "w" : "a");
+    int code = until == 0 ? 0 : cut_log(log, trainer->context, until);
+    if (code) return code;
+    log->stream = fopen(log->path, until == 0 ? "w" : "a");
     return log->stream ? 0 : imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", log->path, strerror(errno));
 }
 

@@ -1,11 +1,9 @@
 /* Writes report.html. */
 #include "cli/train_report.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/html.h"
 #include "cli/progress.h"
@@ -122,49 +120,57 @@ static void print_sheets(FILE *stream, const char *folder, const imp_cli_train_l
 
 /* ---- The whole --------------------------------------------------------------------------------------------------- */
 
-static void print_report(FILE *stream, const char *folder, const imp_cli_train_log *log, const imp_recipe *recipe,
-                         const imp_training_progress *progress) {
-    char time[IMP_CLI_DURATION_TEXT];
-    imp_recipe_info info = {.size = sizeof info};
-    imp_recipe_get_info(recipe, &info);
+typedef struct page {
+    const imp_cli_trainer *trainer;
+    const char *folder;
+    const imp_cli_train_log *log;
+    const imp_training_progress *progress;
+} page;
+
+static void print_head(FILE *stream, const char *architecture) {
     fputs("<!DOCTYPE html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Training of ", stream);
-    imp_cli_write_html(stream, info.architecture);
+    imp_cli_write_html(stream, architecture);
     fputs("</title>\n<style>body{font:15px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}"
           "svg text{font:11px sans-serif;text-anchor:end;fill:#555}.g{stroke:#ddd}.t{fill:none;stroke:#15b;"
           "stroke-width:1.3}circle{fill:#d40}img{max-width:100%}pre{background:#f5f5f5;padding:1em;overflow:auto}"
           "</style>\n<h1>Training of ",
           stream);
-    imp_cli_write_html(stream, info.architecture);
-    fprintf(stream,
-            "</h1>\n<p>Step %lld of %lld, stage %d of %d; the last run: %s at %.3g pictures a second. "
-            "Impasto %s.</p>\n<h2>Losses</h2>\n<p>Lines: the mean over steps. Dots: validation, with averaged weights. "
-            "Logarithmic.</p>\n",
-            (long long)progress->step, (long long)progress->steps, progress->stage, progress->stages,
-            imp_cli_duration_text(time, progress->seconds), progress->pictures_per_second, imp_version());
-    for (int i = 0; imp_training_loss_name(log->training, i); i++) print_curve(stream, log, i);
-    fputs("<h2>Pictures</h2>\n<p>Photos on the left, then each style in the order of the recipe.</p>\n", stream);
-    print_sheets(stream, folder, log);
-    fputs("<h2>Recipe</h2>\n<pre>", stream);
-    imp_cli_write_html(stream, info.text);
-    fputs("</pre>\n</html>\n", stream);
+    imp_cli_write_html(stream, architecture);
+    fputs("</h1>\n", stream);
 }
 
-int imp_cli_train_report(const char *folder, const imp_cli_train_log *log, const imp_recipe *recipe,
+/* How far it is. */
+static void print_progress(FILE *stream, const page *shown) {
+    const imp_training_progress *progress = shown->progress;
+    char time[IMP_CLI_DURATION_TEXT];
+    fprintf(stream, "<p>Step %lld of %lld, stage %d of %d", (long long)progress->step, (long long)progress->steps,
+            progress->stage, progress->stages);
+    fprintf(stream, "; the last run: %s at %.3g pictures a second. Impasto %s.</p>\n",
+            imp_cli_duration_text(time, progress->seconds), progress->pictures_per_second, imp_version());
+}
+
+/* For imp_file_write, which sees what cannot be written. */
+static int print_report(void *user, FILE *stream) {
+    const page *shown = user;
+    const imp_recipe_info *info = &shown->trainer->info;
+    print_head(stream, info->architecture);
+    print_progress(stream, shown);
+    fputs("<h2>Losses</h2>\n<p>Lines: the mean over steps. Dots: validation, with averaged weights. Logarithmic.</p>\n",
+          stream);
+    for (int i = 0; imp_training_loss_name(shown->log->training, i); i++) print_curve(stream, shown->log, i);
+    fputs("<h2>Pictures</h2>\n<p>Photos on the left, then each style in the order of the recipe.</p>\n", stream);
+    print_sheets(stream, shown->folder, shown->log);
+    fputs("<h2>Recipe</h2>\n<pre>", stream);
+    imp_cli_write_html(stream, info->text);
+    fputs("</pre>\n</html>\n", stream);
+    return IMP_OK;
+}
+
+int imp_cli_train_report(const imp_cli_trainer *trainer, const char *folder, const imp_cli_train_log *log,
                          const imp_training_progress *progress) {
-    char path[IMP_CLI_PATH + 16], temporary[IMP_CLI_PATH + 24];
+    char path[IMP_CLI_PATH + 16];
+    page shown = {trainer, folder, log, progress};
     snprintf(path, sizeof path, "%s/report.html", folder);
-    snprintf(temporary, sizeof temporary, "%s.new", path);
-    errno = 0;
-    FILE *stream = fopen(temporary, "w");
-    bool done = stream != NULL;
-    if (stream) {
-        print_report(stream, folder, log, recipe, progress);
-        done = !ferror(stream);
-        done = fclose(stream) == 0 && done;
-    }
-    done = done && rename(temporary, path) == 0;
-    if (done) return 0;
-    int code = imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", path, strerror(errno));
-    unlink(temporary);
-    return code;
+    int status = imp_file_write(trainer->context, path, print_report, &shown);
+    return status ? imp_cli_fail_status(trainer->context, status) : 0;
 }

@@ -6,7 +6,7 @@
 
 /* Writes folder/report.html anew, with the sheets folder/pictures/NNNNNNNN.jpg of the log's validations (a few of them,
    the last too). Returns 0, or the exit code after saying what is wrong. */
-int imp_cli_train_report(const char *folder, const imp_cli_train_log *log, const imp_recipe *recipe,
+int imp_cli_train_report(const imp_cli_trainer *trainer, const char *folder, const imp_cli_train_log *log,
                          const imp_training_progress *progress);
 
 /* folder/pictures/NNNNNNNN.jpg of a step; false when that is too long. */

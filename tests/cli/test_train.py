@@ -123,6 +123,21 @@ def test_an_interruption_saves(lesson):
     same_training(lesson, "whole", "stopped")
 
 
+def test_links_in_the_folder_stay(lesson):
+    """The report and a log that is gone on with are written through a link, and nothing else is left."""
+    train(lesson, "out", "--steps", "2")
+    (lesson / "kept").mkdir()
+    for name in ("log.jsonl", "report.html"):
+        (lesson / "out" / name).rename(lesson / "kept" / name)
+        (lesson / "out" / name).symlink_to(lesson / "kept" / name)
+    train(lesson, "out", "--resume", "--steps", "2")
+    for name in ("log.jsonl", "report.html"):
+        assert (lesson / "out" / name).is_symlink()
+    assert len((lesson / "kept" / "log.jsonl").read_text().splitlines()) == 4
+    assert "Step 4 of" in (lesson / "kept" / "report.html").read_text()
+    assert len(list((lesson / "kept").iterdir())) == 2
+
+
 def test_frozen_parameters_stay(lesson):
     """Of the first stage, which trains up* alone, all others are as the start made them."""
     def tensors(output):
