@@ -21,7 +21,7 @@ struct imp_cli_crops {
     imp_cli_pictures validation;
     imp_context *context; /* of what is made when it is asked for */
     imp_cli_crop_queue *queue;
-    bool failed;
+    bool said; /* what failed, since it was asked for */
 };
 
 /* ---- Random numbers: splitmix64 (Blackman and Vigna, public domain) ---------------------------------------------- */
@@ -161,10 +161,10 @@ int imp_cli_crops_validation(imp_cli_crops *crops, imp_context *context, int num
 
 /* Says why there is no crop, once. */
 static int fail_crop(imp_cli_crops *crops, const char *set, uint64_t number, int status) {
-    if (!crops->failed)
+    if (!crops->said)
         imp_cli_fail(IMP_CLI_FAILURE, "crop %llu of %s: %s", (unsigned long long)number, set,
                      status == IMP_ERR_IO ? "none of the pictures can be read" : imp_status_string(status));
-    crops->failed = true;
+    crops->said = true;
     return status;
 }
 
@@ -189,7 +189,7 @@ static int picture(void *user, imp_context *context, const char *name, imp_image
         imp_cli_fail(IMP_CLI_FAILURE, "%s: the path is too long", name);
     else if ((status = imp_picture_read(context, path, image)))
         imp_cli_fail_status(context, status);
-    if (status) crops->failed = true;
+    if (status) crops->said = true;
     return status;
 }
 
@@ -200,7 +200,7 @@ static int model(void *user, imp_context *context, const char *name, imp_model *
     bool beside = imp_cli_path_beside(crops->base, name, path) && imp_cli_is_file(path);
     int code = imp_cli_open_model(context, beside ? path : name, opened);
     if (!code) return IMP_OK;
-    crops->failed = true;
+    crops->said = true;
     return IMP_ERR_IO;
 }
 
@@ -209,8 +209,10 @@ imp_training_source imp_cli_crops_source(imp_cli_crops *crops) {
         .size = sizeof(imp_training_source), .user = crops, .crop = crop, .picture = picture, .model = model};
 }
 
-bool imp_cli_crops_failed(const imp_cli_crops *crops) {
-    return crops->failed;
+bool imp_cli_crops_said(imp_cli_crops *crops) {
+    bool said = crops->said;
+    crops->said = false;
+    return said;
 }
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */

@@ -14,9 +14,9 @@ typedef struct imp_cli_crops imp_cli_crops;
 int imp_cli_crops_create(const imp_recipe *recipe, const char *base, imp_cli_crops **crops);
 void imp_cli_crops_free(imp_cli_crops *crops);
 
-/* For imp_training_create. Failures are said, and imp_cli_crops_failed is true from then on. */
+/* For imp_training_create. Failures are said as they come; imp_cli_crops_said: whether one was since the last call. */
 imp_training_source imp_cli_crops_source(imp_cli_crops *crops);
-bool imp_cli_crops_failed(const imp_cli_crops *crops);
+bool imp_cli_crops_said(imp_cli_crops *crops);
 
 /* Starts threads that make the crops of "train" from number first on, up to depth of them ahead of what was taken. Where
    the system gives no thread, crops are made when they are asked for. */

@@ -60,7 +60,8 @@ typedef struct train_run {
     char checkpoint[IMP_CLI_PATH], model[IMP_CLI_PATH];
     double shown_at;
     int steps;        /* of this run */
-    int64_t saved_at; /* the step of the checkpoint; -1: none */
+    int64_t saved_at; /* the step of the checkpoint; 0: none, as there is nothing to save before the first step */
+    bool stopped;     /* a signal came */
 } train_run;
 
 /* ---- Before ------------------------------------------------------------------------------------------------------ */
@@ -70,7 +71,8 @@ static int check_folder(train_run *run) {
     if (!folder) return imp_cli_fail(IMP_CLI_USAGE, "-o is missing: the folder to write to");
     if (!imp_cli_path_beside(folder, CHECKPOINT, run->checkpoint) || !imp_cli_path_beside(folder, MODEL, run->model))
         return imp_cli_fail(IMP_CLI_USAGE, "-o: the path is too long");
-    if (!run->settings->resume && imp_cli_is_file(run->checkpoint))
+    bool begun = imp_cli_is_file(run->checkpoint);
+    if (begun && !run->settings->resume)
         return imp_cli_fail(IMP_CLI_USAGE, "-o: %s is there already; --resume goes on from it, or give another folder",
                             run->checkpoint);
     return 0;
@@ -81,7 +83,6 @@ static int begin(train_run *run) {
     const char *folder = run->settings->output;
     imp_training *training = run->trainer.training;
     run->progress = (imp_training_progress){.size = sizeof run->progress, .steps = run->trainer.info.steps};
-    run->saved_at = -1;
     if (!imp_cli_make_folder(folder)) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", folder, strerror(errno));
     if (run->settings->resume && imp_cli_is_file(run->checkpoint)) {
         int status = imp_training_load(training, run->checkpoint);
@@ -105,7 +106,8 @@ static void show(train_run *run, bool now) {
     run->shown_at = time;
     int used = snprintf(text, sizeof text, "step %lld/%lld, stage %d/%d, %s left, %.3g pictures/s",
                         (long long)progress->step, (long long)progress->steps, progress->stage, progress->stages,
-                        imp_cli_duration_text(left, progress->seconds_left), progress->pictures_per_second);
+                        imp_cli_duration_text(left, progress->seconds_left),
+                        progress->pictures_per_second);
     for (int i = 0; imp_training_loss_name(run->trainer.training, i) && used < (int)sizeof text; i++)
         used += snprintf(text + used, sizeof text - (size_t)used, ", %s %.4g",
                          imp_training_loss_name(run->trainer.training, i), progress->losses[i]);
@@ -144,26 +146,44 @@ static bool is_due(int64_t step, int every) {
     return step % every == 0;
 }
 
+static bool validates_at(const train_run *run, int64_t step) {
+    const imp_recipe_info *info = &run->trainer.info;
+    return *info->validation && step > 0 && (step == run->progress.steps || is_due(step, info->validation_every));
+}
+
+/* A run that ended between a checkpoint and its validation left that to this one. */
+static int catch_up(train_run *run) {
+    int64_t step = run->progress.step;
+    return validates_at(run, step) && !imp_cli_train_log_has_validation(&run->log, step) ? validate(run) : 0;
+}
+
+/* A step that failed changed nothing: what was learnt before it is kept, unless its weights are what went bad. */
+static int fail_step(train_run *run, int status) {
+    int code = imp_cli_trainer_fail(&run->trainer, status);
+    if (status != IMP_ERR_NUMERIC && imp_cli_train_log_flush(&run->log, &run->progress)) save(run);
+    return code;
+}
+
 /* One step, and what is due after it; last: it is the last one of this run. */
 static int step(train_run *run, bool last) {
-    const imp_recipe_info *info = &run->trainer.info;
     int status = imp_training_step(run->trainer.training, &run->progress);
-    if (status) return imp_cli_trainer_fail(&run->trainer, status);
+    if (status) return fail_step(run, status);
     const imp_training_progress *progress = &run->progress;
-    last = last || progress->done || imp_cli_signal();
-    bool saves = last || is_due(progress->step, info->checkpoint_every);
-    bool validates = *info->validation && (progress->done || is_due(progress->step, info->validation_every));
+    run->stopped = imp_cli_signal() != 0; /* once: a later one is seen by the next step, which logs and saves */
+    last = last || progress->done || run->stopped;
+    bool validates = validates_at(run, progress->step);
+    bool saves = last || validates || is_due(progress->step, run->trainer.info.checkpoint_every);
     show(run, last);
     /* The log has a point wherever the checkpoint is, so that it goes on where that does. */
-    if (!imp_cli_train_log_step(&run->log, progress, saves || validates)) return IMP_CLI_FAILURE;
-    int code = validates ? validate(run) : 0;
-    return !code && saves ? save(run) : code;
+    bool logged = imp_cli_train_log_step(&run->log, progress, saves);
+    int code = saves || !logged ? save(run) : 0; /* before the validation, which may fail */
+    if (!logged) return IMP_CLI_FAILURE;
+    return !code && validates ? validate(run) : code;
 }
 
 static int step_all(train_run *run) {
     int code = 0, most = run->settings->steps;
-    imp_cli_catch_signals();
-    while (!code && run->progress.step < run->progress.steps && !imp_cli_signal() && (most == 0 || run->steps < most)) {
+    while (!code && run->progress.step < run->progress.steps && !run->stopped && (most == 0 || run->steps < most)) {
         code = step(run, ++run->steps == most);
     }
     return code;
@@ -198,6 +218,8 @@ static int run_train(void *settings, char **arguments, int count) {
     int code = check_folder(run);
     if (!code) code = imp_cli_trainer_open(&run->trainer, &run->settings->trainer, arguments[0]);
     if (!code) code = begin(run);
+    imp_cli_catch_signals();
+    if (!code) code = catch_up(run);
     if (!code) code = step_all(run);
     if (!code) code = finish(run);
     if (!code && imp_cli_signal()) code = 128 + imp_cli_signal();

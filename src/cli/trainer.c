@@ -89,6 +89,6 @@ void imp_cli_trainer_prefetch(imp_cli_trainer *trainer, int64_t step) {
 }
 
 int imp_cli_trainer_fail(const imp_cli_trainer *trainer, int status) {
-    if (imp_cli_crops_failed(trainer->crops)) return imp_cli_exit_code(status);
+    if (imp_cli_crops_said(trainer->crops)) return imp_cli_exit_code(status);
     return imp_cli_fail_status(trainer->context, status);
 }

@@ -94,33 +94,116 @@ def test_going_on_makes_the_same_bits(lesson):
     same_training(lesson, "whole", "parts")
 
 
+def header(path):
+    """The header of a safetensors file, and where its tensors' bytes begin."""
+    with open(path, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        return json.loads(stream.read(length)), 8 + length
+
+
+def saved_step(folder, output):
+    return int(header(folder / output / "checkpoint.safetensors")[0]["__metadata__"]["step"])
+
+
 def begin(folder, output, until):
-    """Starts a training and waits until its log has that many lines."""
+    """Starts a training that is far too long to end before its log has that many lines, and waits for them."""
     child = subprocess.Popen([PROGRAM, "train", "r.json", "-o", output], cwd=folder, stdout=subprocess.DEVNULL)
     path = folder / output / "log.jsonl"
     while child.poll() is None and not (path.is_file() and len(path.read_text().splitlines()) >= until):
         time.sleep(0.01)
+    assert child.poll() is None
     return child
 
 
+def write_long_recipe(folder, rate=0.001, **more):
+    stages = [{"steps": 2000, "learning_rate": rate}]
+    (folder / "r.json").write_text(json.dumps(recipe(stages=stages, **more)))
+
+
+def goes_on_to_the_same_bits(folder, output):
+    step = saved_step(folder, output)
+    train(folder, "whole", "--steps", str(step + 2))
+    train(folder, output, "--resume", "--steps", "2")
+    same_training(folder, "whole", output)
+
+
 def test_a_kill_loses_at_most_the_interval(lesson):
-    train(lesson, "whole")
-    child = begin(lesson, "killed", 7)
+    write_long_recipe(lesson)
+    child = begin(lesson, "killed", 12)
     child.kill()
     child.wait()
-    assert (lesson / "killed" / "checkpoint.safetensors").is_file()
-    train(lesson, "killed", "--resume")
-    same_training(lesson, "whole", "killed")
+    last = json.loads([line for line in (lesson / "killed" / "log.jsonl").read_text().splitlines(True)
+                       if line.endswith("}\n")][-1])["step"]  # what it was writing may be cut off
+    assert 0 <= last - saved_step(lesson, "killed") <= 5
+    goes_on_to_the_same_bits(lesson, "killed")
 
 
 def test_an_interruption_saves(lesson):
-    train(lesson, "whole")
+    write_long_recipe(lesson, checkpoint_every=1000, validation={})
     child = begin(lesson, "stopped", 2)
     child.send_signal(signal.SIGINT)
-    assert child.wait() in (130, 0)  # 0: it was done before the signal came
+    assert child.wait() == 130
+    assert saved_step(lesson, "stopped") == log(lesson, "stopped")[-1]["step"] > 0
     assert (lesson / "stopped" / "model.safetensors").is_file()
-    train(lesson, "stopped", "--resume")
-    same_training(lesson, "whole", "stopped")
+    goes_on_to_the_same_bits(lesson, "stopped")
+
+
+def test_an_interruption_of_a_validation_saves(lesson):
+    """The validation after step 2 is made of so many crops that the signal comes before its end."""
+    write_long_recipe(lesson, checkpoint_every=1000,
+                      validation={"pictures": "photos", "count": 256, "side": 32, "every": 2})
+    child = begin(lesson, "stopped", 2)
+    child.send_signal(signal.SIGINT)
+    assert child.wait() == 130
+    events = [(line["event"], line["step"]) for line in log(lesson, "stopped")]
+    assert events[:4] == [("step", 1), ("step", 2), ("validation", 2), ("step", 3)]  # one step more is its price
+    assert saved_step(lesson, "stopped") == events[-1][1]
+
+
+def test_a_validation_that_fails_leaves_the_checkpoint(lesson):
+    (lesson / "out").mkdir()
+    (lesson / "out" / "pictures").write_text("no folder")
+    (lesson / "r.json").write_text(json.dumps(recipe(checkpoint_every=1000)))
+    result = run("train", "r.json", "-o", "out", "--quiet", folder=lesson)
+    assert result.code == 1 and "out/pictures" in result.err and len(result.err.splitlines()) == 1, result.err
+    assert saved_step(lesson, "out") == 6
+    (lesson / "out" / "pictures").unlink()
+    train(lesson, "out", "--resume")
+    assert (lesson / "out" / "pictures" / "00000012.jpg").is_file()
+
+
+def test_a_run_makes_up_for_a_validation_that_was_missed(lesson):
+    train(lesson, "whole")
+    train(lesson, "out", "--steps", "6")
+    path = lesson / "out" / "log.jsonl"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if '"validation"' not in line))
+    (lesson / "out" / "pictures" / "00000006.jpg").unlink()
+    train(lesson, "out", "--resume")
+    same_training(lesson, "whole", "out")
+    assert (lesson / "out" / "pictures" / "00000006.jpg").is_file()
+
+
+def test_an_error_in_a_step_keeps_what_was_learnt(lesson):
+    """As when the disk with the photos is gone."""
+    write_long_recipe(lesson, checkpoint_every=1000, validation={}, data={"sources": [{"pictures": "photos"}],
+                                                                          "crop": 32})
+    child = begin(lesson, "out", 3)
+    for path in (lesson / "photos").iterdir():
+        path.unlink()
+    assert child.wait() == 1
+    assert saved_step(lesson, "out") == log(lesson, "out")[-1]["step"] >= 3
+    assert not (lesson / "out" / "model.safetensors").exists()
+
+
+def test_weights_that_went_bad_are_not_kept(lesson):
+    """Decay times rate is 100, so that each step makes the kernels 99 times as large."""
+    train(lesson, "out", "--steps", "2")
+    before = (lesson / "out" / "checkpoint.safetensors").read_bytes()
+    write_long_recipe(lesson, rate=10, checkpoint_every=1000, validation={}, optimizer={"decay": 10})
+    result = run("train", "r.json", "-o", "out", "--resume", "--quiet", folder=lesson)
+    assert result.code == 1 and "learning_rate" in result.err, result.err
+    assert log(lesson, "out")[-1]["step"] > 2
+    assert (lesson / "out" / "checkpoint.safetensors").read_bytes() == before
 
 
 def test_links_in_the_folder_stay(lesson):
@@ -141,11 +224,11 @@ def test_links_in_the_folder_stay(lesson):
 def test_frozen_parameters_stay(lesson):
     """Of the first stage, which trains up* alone, all others are as the start made them."""
     def tensors(output):
-        data = (lesson / output / "checkpoint.safetensors").read_bytes()
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:8 + length])
-        return {name: data[8 + length + entry["data_offsets"][0]:8 + length + entry["data_offsets"][1]]
-                for name, entry in header.items() if name.startswith("weight/")}
+        path = lesson / output / "checkpoint.safetensors"
+        entries, start = header(path)
+        data = path.read_bytes()
+        return {name: data[start + entry["data_offsets"][0]:start + entry["data_offsets"][1]]
+                for name, entry in entries.items() if name.startswith("weight/")}
     train(lesson, "first", "--steps", "1")
     train(lesson, "later", "--steps", "6")
     first, later = tensors("first"), tensors("later")
