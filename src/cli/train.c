@@ -75,6 +75,11 @@ static int check_folder(train_run *run) {
     if (begun && !run->settings->resume)
         return imp_cli_fail(IMP_CLI_USAGE, "-o: %s is there already; --resume goes on from it, or give another folder",
                             run->checkpoint);
+    if (!begun && imp_cli_is_file(run->model)) /* a training of ours has a checkpoint before it has a model */
+        return imp_cli_fail(IMP_CLI_USAGE,
+                            "-o: %s is there already, without a checkpoint beside it, and would be lost; give another "
+                            "folder",
+                            run->model);
     return 0;
 }
 

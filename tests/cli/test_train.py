@@ -206,6 +206,14 @@ def test_weights_that_went_bad_are_not_kept(lesson):
     assert (lesson / "out" / "checkpoint.safetensors").read_bytes() == before
 
 
+def test_a_model_that_is_not_ours_stays(lesson):
+    (lesson / "out").mkdir()
+    (lesson / "out" / "model.safetensors").write_text("of another program")
+    for more in ([], ["--resume"]):
+        refused("train", "r.json", "-o", "out", *more, folder=lesson,
+                mentions=["out/model.safetensors", "without a checkpoint"])
+
+
 def test_links_in_the_folder_stay(lesson):
     """The report and a log that is gone on with are written through a link, and nothing else is left."""
     train(lesson, "out", "--steps", "2")
