@@ -73,7 +73,9 @@ void imp_cli_warn(const char *format, ...) {
 }
 
 void imp_cli_bar(const char *text) {
-    printf("\r%s\033[K", text); /* the sequence erases the rest of the line */
+    putchar('\r');
+    imp_cli_print_text(text);
+    fputs("\033[K", stdout); /* the sequence erases the rest of the line */
     bar_is_drawn = true;
     imp_cli_flush();
 }

@@ -101,17 +101,25 @@ static int begin(train_run *run) {
 
 /* ---- While ------------------------------------------------------------------------------------------------------- */
 
+/* " (thaw)"; nothing for a stage without a name. */
+enum { STAGE_TEXT = 64 };
+static const char *stage_text(char buffer[STAGE_TEXT], const train_run *run) {
+    const char *name = imp_recipe_stage_name(run->trainer.recipe, run->progress.stage - 1);
+    snprintf(buffer, STAGE_TEXT, name && *name ? " (%.40s)" : "", name);
+    return buffer;
+}
+
 static void show(train_run *run, bool now) {
     const imp_training_progress *progress = &run->progress;
-    char text[512], left[IMP_CLI_DURATION_TEXT];
+    char text[512], left[IMP_CLI_DURATION_TEXT], stage[STAGE_TEXT];
     int width = imp_cli_terminal_width();
     double time = imp_cli_seconds();
     if (run->settings->quiet || run->settings->json) return;
     if (!now && time - run->shown_at < (width ? BAR_INTERVAL : LINE_INTERVAL)) return;
     run->shown_at = time;
-    int used = snprintf(text, sizeof text, "step %lld/%lld, stage %d/%d, %s left, %.3g pictures/s",
+    int used = snprintf(text, sizeof text, "step %lld/%lld, stage %d/%d%s, %s left, %.3g pictures/s",
                         (long long)progress->step, (long long)progress->steps, progress->stage, progress->stages,
-                        imp_cli_duration_text(left, progress->seconds_left),
+                        stage_text(stage, run), imp_cli_duration_text(left, progress->seconds_left),
                         progress->pictures_per_second);
     for (int i = 0; imp_training_loss_name(run->trainer.training, i) && used < (int)sizeof text; i++)
         used += snprintf(text + used, sizeof text - (size_t)used, ", %s %.4g",
@@ -120,7 +128,8 @@ static void show(train_run *run, bool now) {
         if (width < (int)sizeof text) text[width - 1] = '\0'; /* a line that wraps could not be drawn over */
         imp_cli_bar(text);
     } else {
-        puts(text);
+        imp_cli_print_text(text);
+        putchar('\n');
         imp_cli_flush();
     }
 }

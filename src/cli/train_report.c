@@ -143,8 +143,14 @@ static void print_head(FILE *stream, const char *architecture) {
 static void print_progress(FILE *stream, const page *shown) {
     const imp_training_progress *progress = shown->progress;
     char time[IMP_CLI_DURATION_TEXT];
+    const char *stage = imp_recipe_stage_name(shown->trainer->recipe, progress->stage - 1);
     fprintf(stream, "<p>Step %lld of %lld, stage %d of %d", (long long)progress->step, (long long)progress->steps,
             progress->stage, progress->stages);
+    if (stage && *stage) {
+        fputs(" (", stream);
+        imp_cli_write_html(stream, stage);
+        fputs(")", stream);
+    }
     fprintf(stream, "; the last run: %s at %.3g pictures a second. Impasto %s.</p>\n",
             imp_cli_duration_text(time, progress->seconds), progress->pictures_per_second, imp_version());
 }

@@ -214,6 +214,17 @@ def test_a_model_that_is_not_ours_stays(lesson):
                 mentions=["out/model.safetensors", "without a checkpoint"])
 
 
+def test_a_stage_has_a_name(lesson):
+    stages = [{"steps": 2, "name": "<warm> up\u001b[1m"}, {"steps": 2}]
+    (lesson / "r.json").write_text(json.dumps(recipe(stages=stages)))
+    result = train(lesson, "out", "--steps", "2")
+    assert "stage 1/2 (<warm> up?[1m), " in result.out
+    assert "stage 1 of 2 (<warm> up" in html.unescape((lesson / "out" / "report.html").read_text())
+    result = train(lesson, "out", "--resume")
+    assert "stage 2/2, " in result.out
+    assert "stage 2 of 2;" in (lesson / "out" / "report.html").read_text()
+
+
 def test_links_in_the_folder_stay(lesson):
     """The report and a log that is gone on with are written through a link, and nothing else is left."""
     train(lesson, "out", "--steps", "2")
