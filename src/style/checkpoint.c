@@ -1,4 +1,5 @@
 /* Checkpoints: all of a training that its next steps follow from, in one safetensors file. */
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,18 +13,19 @@
 
 #define FORMAT "impasto-checkpoint"
 #define VERSION "1" /* of what the tensors and the metadata mean */
-#define PARTS 4     /* tensors of a parameter */
 #define STEPS "steps"
 
+/* The tensors of a parameter. */
+enum { WEIGHT, FIRST, SECOND, AVERAGE, PARTS };
 static const char *const part_names[PARTS] = {"weight", "first", "second", "average"};
 
 /* The arrays of parameter i: weights, both moments, average; NULL where it has none. */
 static void list_parts(imp_training *training, int i, float *parts[PARTS]) {
     imp_trained *trained = &training->trained[i];
-    parts[0] = training->learner.parameters[i].data;
-    parts[1] = parts[2] = NULL;
-    if (trained->adam) imp_adam_state(trained->adam, &parts[1], &parts[2], NULL);
-    parts[3] = trained->average;
+    parts[WEIGHT] = training->learner.parameters[i].data;
+    parts[FIRST] = parts[SECOND] = NULL;
+    if (trained->adam) imp_adam_state(trained->adam, &parts[FIRST], &parts[SECOND], NULL);
+    parts[AVERAGE] = trained->average;
 }
 
 static void name_part(const imp_training *training, int i, int part, char name[IMP_TENSOR_NAME_LIMIT + 1]) {
@@ -160,9 +162,9 @@ static int has_shape(const imp_named_tensor *tensor, int dimensions, const int64
     return 1;
 }
 
-/* The tensor of that name and shape, into out. */
+/* The tensor of that name and shape, into out; its values are finite and not below least. */
 static int take(imp_training *training, imp_tensors *tensors, const char *name, int dimensions, const int64_t *shape,
-                float *out) {
+                float least, float *out) {
     const imp_named_tensor *tensor = imp_tensors_find(tensors, name);
     if (!tensor)
         return imp_fail(training->context, IMP_ERR_ARGUMENT,
@@ -171,28 +173,37 @@ static int take(imp_training *training, imp_tensors *tensors, const char *name, 
         return imp_fail(training->context, IMP_ERR_ARGUMENT, "%.200s has another shape in the checkpoint", name);
     int status = imp_tensors_to_f32(training->context, tensors, tensor, out);
     for (size_t k = 0; k < tensor->count && !status; k++)
-        if (!isfinite(out[k]))
-            status = imp_fail(training->context, IMP_ERR_FORMAT, "%.200s has a value that is not finite", name);
+        if (!isfinite(out[k]) || out[k] < least)
+            status = imp_fail(training->context, IMP_ERR_FORMAT, "%.200s has a value that is not finite%s", name,
+                              least < 0 ? "" : " or below 0");
     return status;
+}
+
+/* A part of parameter i, into scratch or its place. */
+static int take_part(imp_training *training, imp_tensors *tensors, int i, int part, float *scratch) {
+    const imp_learner_parameter *parameter = &training->learner.parameters[i];
+    char name[IMP_TENSOR_NAME_LIMIT + 1];
+    float *parts[PARTS];
+    list_parts(training, i, parts);
+    if (!parts[part]) return IMP_OK;
+    float *out = scratch ? scratch : parts[part];
+    name_part(training, i, part, name);
+    if (part == AVERAGE && !imp_tensors_find(tensors, name)) {
+        /* The recipe asked for none until now: it begins with the weights, which are in their place by then. */
+        memcpy(out, parts[WEIGHT], training->lengths[i] * sizeof *out);
+        return IMP_OK;
+    }
+    return take(training, tensors, name, parameter->dimensions, parameter->shape, part == SECOND ? 0 : -FLT_MAX, out);
 }
 
 /* Everything, into its place; scratch, where it is not NULL, takes all of it instead: that is how it is checked. */
 static int take_all(imp_training *training, imp_tensors *tensors, float *steps, float *scratch) {
     const int64_t count = training->learner.parameter_count;
-    int status = take(training, tensors, STEPS, 1, &count, steps);
+    int status = take(training, tensors, STEPS, 1, &count, 0, steps);
     for (int i = 0; i < training->learner.parameter_count && !status; i++) {
-        const imp_learner_parameter *parameter = &training->learner.parameters[i];
-        float *parts[PARTS];
-        list_parts(training, i, parts);
-        if (!(steps[i] >= 0 && steps[i] <= IMP_RECIPE_MOST_STEPS))
+        if (steps[i] > IMP_RECIPE_MOST_STEPS)
             return imp_fail(training->context, IMP_ERR_FORMAT, "\"" STEPS "\" has a value out of range");
-        for (int part = 0; part < PARTS && !status; part++) {
-            char name[IMP_TENSOR_NAME_LIMIT + 1];
-            name_part(training, i, part, name);
-            if (parts[part])
-                status = take(training, tensors, name, parameter->dimensions, parameter->shape,
-                              scratch ? scratch : parts[part]);
-        }
+        for (int part = 0; part < PARTS && !status; part++) status = take_part(training, tensors, i, part, scratch);
         if (training->trained[i].adam && !scratch && !status)
             imp_adam_set_steps(training->trained[i].adam, (int64_t)steps[i]);
     }

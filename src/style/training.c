@@ -11,6 +11,8 @@
 #include "base/structs.h"
 #include "style/image.h"
 
+#define MOST_NORM 1e18 /* of a gradient: Adam keeps its squares as floats */
+
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
 
 /* Whether name is like pattern, in which * stands for any characters and ? for one. */
@@ -225,8 +227,10 @@ static int evaluate(imp_training *training, int stage, imp_training_progress *pr
     if (status) return status;
     const imp_gradients gradients = {training->gradients, training->lengths, training->squares,
                                      learner->parameter_count};
-    progress->gradient_norm = imp_clip_norm(training->context, &gradients, training->recipe->optimizer.clip);
-    if (isfinite(progress->losses[0]) && isfinite(progress->gradient_norm)) return IMP_OK;
+    double clip = training->recipe->optimizer.clip;
+    progress->gradient_norm = imp_clip_norm(training->context, &gradients, clip);
+    int fits = isfinite(progress->gradient_norm) && (clip > 0 || progress->gradient_norm <= MOST_NORM);
+    if (isfinite(progress->losses[0]) && fits) return IMP_OK;
     return imp_fail(training->context, IMP_ERR_NUMERIC,
                     "step %lld: the loss is %g and the gradient's norm %g: lower \"learning_rate\" of stage %d, or set "
                     "\"clip\" in \"optimizer\"",

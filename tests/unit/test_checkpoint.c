@@ -210,7 +210,37 @@ static void damaged_files_are_refused(void **state) {
     on.it.wind[3] = 0.0f / (float)(on.it.fail); /* not a number */
     assert_int_equal(imp_training_save(on.training, path), IMP_OK);
     refused_by(recipe_text, "weight/wind.weight has a value that is not finite");
+    on.it.wind[3] = 1;
+    float *second;
+    imp_adam_state(on.training->trained[0].adam, NULL, &second, NULL);
+    second[8] = -1e-20f;
+    assert_int_equal(imp_training_save(on.training, path), IMP_OK);
+    refused_by(recipe_text, "second/mix.weight has a value that is not finite or below 0");
     end(&on);
+}
+
+/* A checkpoint without averages: they begin with its weights. */
+static void an_average_may_begin_later(void **state) {
+    char text[2 * sizeof recipe_text];
+    double weights[IMP_TRAINING_MAX_LOSSES], average[IMP_TRAINING_MAX_LOSSES];
+    run without, with;
+    (void)state;
+    replace(text, sizeof text, "\"average\": 0.9", "\"average\": 0");
+    begin_with(&without, text, 1);
+    steps(&without, 6);
+    assert_int_equal(imp_training_save(without.training, path), IMP_OK);
+    begin(&with);
+    steps(&with, 2); /* whatever its averages were */
+    if (imp_training_load(with.training, path)) fail_msg("%s", imp_error(with.context));
+    assert_same(&without, &with);
+    steps(&without, 1);
+    steps(&with, 1);
+    assert_memory_equal(without.it.wind, with.it.wind, sizeof with.it.wind);
+    assert_int_equal(imp_training_validate(without.training, 4, weights), IMP_OK);
+    assert_int_equal(imp_training_validate(with.training, 4, average), IMP_OK);
+    assert_true(weights[0] != average[0]);
+    end(&without);
+    end(&with);
 }
 
 /* With a limit on files' sizes, in the header and in the data: the checkpoint that is there stays. */
@@ -282,6 +312,7 @@ int main(void) {
         cmocka_unit_test(other_recipes_are_refused),
         cmocka_unit_test(other_stages),
         cmocka_unit_test(damaged_files_are_refused),
+        cmocka_unit_test(an_average_may_begin_later),
         cmocka_unit_test(a_full_disk_keeps_the_last_one),
         cmocka_unit_test(a_kill_keeps_the_last_one),
     };

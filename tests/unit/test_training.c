@@ -217,6 +217,22 @@ static void failures_change_nothing(void **state) {
     end(&on);
 }
 
+/* A gradient whose squares a float does not hold is as good as infinite; clipped, it is as good as any. */
+static void a_gradient_must_fit(void **state) {
+    static const char *const recipes[] = {RECIPE("", "{\"steps\": 9}"),
+                                          RECIPE("\"optimizer\": {\"clip\": 1}, ", "{\"steps\": 9}")};
+    (void)state;
+    for (int clipped = 0; clipped < 2; clipped++) {
+        bench on;
+        begin(&on, recipes[clipped], NULL);
+        on.it.bias[1] = 1e20f;
+        on.training->stale = 1;
+        assert_int_equal(imp_training_step(on.training, NULL), clipped ? IMP_OK : IMP_ERR_NUMERIC);
+        if (!clipped) assert_non_null(strstr(imp_error(on.context), "e+20: lower \"learning_rate\""));
+        end(&on);
+    }
+}
+
 static void patterns_must_mean_something(void **state) {
     bench on;
     (void)state;
@@ -293,6 +309,7 @@ int main(void) {
         cmocka_unit_test(averages_paint_and_are_exported),
         cmocka_unit_test(painting),
         cmocka_unit_test(failures_change_nothing),
+        cmocka_unit_test(a_gradient_must_fit),
         cmocka_unit_test(patterns_must_mean_something),
         cmocka_unit_test(misuse),
         cmocka_unit_test(every_allocation_may_fail),
