@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "models/model.h"
 
 #define SHOWN "%.60s" /* of a text from the file in a message */
 
@@ -302,29 +303,52 @@ static int fail_whole(reader *in, const char *format, ...) {
     return imp_fail(in->context, IMP_ERR_ARGUMENT, "%s: %s", in->name, words);
 }
 
+static double sum_of(const imp_recipe_numbers *weights) {
+    double sum = 0;
+    for (int i = 0; i < weights->count; i++) sum += weights->items[i].value;
+    return sum;
+}
+
+/* The names of styles stand in the model file, a line each. */
+static int check_style_names(reader *in) {
+    const imp_recipe *recipe = in->recipe;
+    for (int i = 0; i < recipe->style_count; i++) {
+        const char *name = recipe->styles[i].name;
+        if (strlen(name) > IMP_STYLE_NAME_LIMIT || strpbrk(name, "\r\n"))
+            return fail_whole(in, "the style's name \"" SHOWN "\" is longer than %d bytes or has more than one line",
+                              name, IMP_STYLE_NAME_LIMIT);
+        for (int j = 0; j < i; j++)
+            if (!strcmp(name, recipe->styles[j].name))
+                return fail_whole(in, "two styles have the name \"" SHOWN "\"", name);
+    }
+    return IMP_OK;
+}
+
 static int check_style_task(reader *in) {
     const imp_recipe *recipe = in->recipe;
     const imp_recipe_losses *losses = &recipe->losses;
     if (recipe->style_count == 0) return fail_whole(in, "the task is style, and \"styles\" names no painting");
-    if (losses->style.count == 0 || losses->style_weight == 0)
-        return fail_whole(in, "the task is style, and \"losses\" gives no \"style\" layers or their weight is 0");
+    if (!(sum_of(&losses->style) > 0) || losses->style_weight == 0)
+        return fail_whole(in, "the task is style, and \"losses\" gives no \"style\" layers or all weights are 0");
+    if (losses->content.count == 0)
+        return fail_whole(in, "the task is style, and \"losses\" gives no \"content\" layers; where the photo is to "
+                              "count for nothing, set \"content_weight\" to 0");
     if (losses->features.count > 0) return fail_whole(in, "\"features\" in \"losses\" is for the task features");
-    for (int i = 0; i < recipe->style_count; i++)
-        for (int j = 0; j < i; j++)
-            if (!strcmp(recipe->styles[i].name, recipe->styles[j].name))
-                return fail_whole(in, "two styles have the name \"" SHOWN "\"", recipe->styles[i].name);
-    return IMP_OK;
+    return check_style_names(in);
 }
 
 static int check_features_task(reader *in) {
     const imp_recipe *recipe = in->recipe;
     const imp_recipe_losses *losses = &recipe->losses;
-    double sum = 0;
-    for (int i = 0; i < losses->features.count; i++) sum += losses->features.items[i].value;
-    if (!(sum > 0))
+    if (!(sum_of(&losses->features) > 0))
         return fail_whole(in, "the task is features, and \"losses\" gives no \"features\" layers or all weights are 0");
     if (recipe->style_count > 0 || losses->content.count > 0)
         return fail_whole(in, "\"styles\", and \"content\" in \"losses\", are for the task style");
+    if (losses->style_loss != 0 || losses->per_style || losses->variation_weight > 0 ||
+        losses->content_weight != IMP_RECIPE_CONTENT_WEIGHT)
+        return fail_whole(in,
+                          "\"style_loss\", \"per_style\", \"variation_weight\" and \"content_weight\" in \"losses\" "
+                          "are for the task style");
     return IMP_OK;
 }
 

@@ -6,6 +6,8 @@
 
 #define IMP_RECIPE_MOST_BYTES ((size_t)256 << 10) /* of the text; checkpoints carry it in a header of at most 4 MB */
 #define IMP_RECIPE_MOST_STEPS 10000000            /* of a stage, and of all */
+#define IMP_RECIPE_CONTENT_LAYERS 8               /* at most */
+#define IMP_RECIPE_CONTENT_WEIGHT 1               /* where none is given */
 
 typedef struct imp_recipe_number {
     const char *name; /* of a layer or an option */

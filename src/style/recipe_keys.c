@@ -37,7 +37,7 @@ static const char *style_loss_at(int index) {
 #define WHOLE(low, high, initial) .kind = IMP_RECIPE_WHOLE, .minimum = low, .maximum = high, .number = initial
 #define FLAG(initial) .kind = IMP_RECIPE_FLAG, .number = initial
 #define CHOICE(names, initial) .kind = IMP_RECIPE_CHOICE, .choice = names, .number = initial
-#define LAYERS .kind = IMP_RECIPE_NUMBERS, .minimum = 0, .maximum = MOST_WEIGHT, .most = MOST_LAYERS
+#define LAYERS(most_items) .kind = IMP_RECIPE_NUMBERS, .minimum = 0, .maximum = MOST_WEIGHT, .most = most_items
 #define GROUP(its) .kind = IMP_RECIPE_GROUP, .group = its
 #define GROUPS(its, most_items) .kind = IMP_RECIPE_GROUPS, .group = its, .most = most_items
 #define NOTE                                                                                                           \
@@ -72,10 +72,11 @@ static const imp_recipe_group teacher = {"the loss network", sizeof(imp_recipe_t
 
 #define AT(field) .offset = offsetof(imp_recipe_losses, field)
 static const imp_recipe_key losses_keys[] = {
-    {"content", LAYERS, AT(content),
-     .help = "Layers at which a picture is compared with its photo, and their weights."},
-    {"content_weight", NUMBER(0, MOST_WEIGHT, 1), AT(content_weight), .help = "Of all content layers together."},
-    {"style", LAYERS, AT(style),
+    {"content", LAYERS(IMP_RECIPE_CONTENT_LAYERS), AT(content),
+     .help = "Layers at which a picture is compared with its photo, and their weights; the task style needs one."},
+    {"content_weight", NUMBER(0, MOST_WEIGHT, IMP_RECIPE_CONTENT_WEIGHT), AT(content_weight),
+     .help = "Of all content layers together; 0: their loss is told, and nothing is learnt from it."},
+    {"style", LAYERS(MOST_LAYERS), AT(style),
      .help =
          "Layers at which a picture is compared with its painting, and their weights. For the task features: layers "
          "whose Gram matrices are taught beside their maps."},
@@ -84,7 +85,7 @@ static const imp_recipe_key losses_keys[] = {
     {"per_style", FLAG(0), AT(per_style),
      .help = "Divide each style's loss by its own size, so that strong styles do not drown weak ones."},
     {"variation_weight", NUMBER(0, MOST_WEIGHT, 0), AT(variation_weight), .help = "Of total variation."},
-    {"features", LAYERS, AT(features),
+    {"features", LAYERS(MOST_LAYERS), AT(features),
      .help = "For the task features: layers whose maps are taught, and their weights."},
     NOTE,
     {0}};

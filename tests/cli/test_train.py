@@ -298,7 +298,7 @@ def test_data_folder(lesson):
     ({"styles": [{"name": "a", "picture": "nothing.png"}]}, "nothing.png"),
     ({"data": {"sources": [{"pictures": "nowhere"}]}}, "nowhere"),
     ({"data": {"sources": [{"pictures": "empty"}]}}, "there is no picture in it"),
-    ({"losses": {"style": {"conv9_9": 1}}}, "conv9_9"),
+    ({"losses": {"content": {"conv2_1": 1}, "style": {"conv9_9": 1}}}, "conv9_9"),
     ({"stages": [{"steps": 1, "train": ["nothing*"]}]}, 'no parameter of'),
 ])
 def test_bad_recipes(lesson, change, words):

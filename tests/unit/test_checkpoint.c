@@ -23,7 +23,8 @@
 
 /* Of two styles, so that their names matter. */
 static const char recipe_text[] =
-    "{\"network\": {\"architecture\": \"toy\"}, \"loss_network\": {\"model\": \"none\"}, \"losses\": {\"style\": "
+    "{\"network\": {\"architecture\": \"toy\"}, \"loss_network\": {\"model\": \"none\"}, \"losses\": {\"content\": "
+    "{\"x\": 1}, \"style\": "
     "{\"x\": 1}}, \"styles\": [{\"name\": \"a\", \"picture\": \"a\"}, {\"name\": \"b\", \"picture\": \"b\"}], "
     "\"data\": {\"sources\": [{}], \"crop\": 16}, \"optimizer\": {\"average\": 0.9, \"decay\": 0.01, \"clip\": 0.5}, "
     "\"stages\": [" STAGES "]}";

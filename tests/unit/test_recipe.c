@@ -172,9 +172,39 @@ static void bad_wholes_are_refused(void **state) {
     refused("\"crop\": 128", "\"least_scale\": 3", "\"least_scale\" is 3, more than \"most_scale\", 1.5");
     refused("\"task\": \"style\"", "\"task\": \"features\"", "gives no \"features\" layers");
     refused("\"style\": {\"conv1_1\": 1, \"conv2_1\": 0.5},", "", "gives no \"style\" layers");
+    refused("\"conv1_1\": 1, \"conv2_1\": 0.5", "\"conv1_1\": 0, \"conv2_1\": 0",
+            "\"style\" layers or all weights are 0");
+    refused("\"content\": {\"conv3_2\": 1}", "\"content\": {}", "no \"content\" layers");
+    refused("\"conv3_2\": 1",
+            "\"1\": 1, \"2\": 1, \"3\": 1, \"4\": 1, \"5\": 1, \"6\": 1, \"7\": 1, \"8\": 1, \"9\": 1",
+            "line 7: \"content\" must be an object of up to 8 numbers");
+    refused("\"night\"", "\"night\\nwave\"", "has more than one line");
+#define TEN "0123456789"
+    refused("\"night\"", "\"" TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "x\"", "is longer than 100 bytes");
     refused("\"task\"", "\"task", "line 3");
     refused("\"seed\"", "\"task\"", "line 12");
     refused("}\n", "\n", "r.json, line");
+}
+
+/* What is for the task style alone. */
+static void the_task_features_takes_less(void **state) {
+    static const char *const more[] = {"\"style_loss\": \"gram-l1\"", "\"per_style\": true", "\"variation_weight\": 1",
+                                       "\"content_weight\": 2"};
+    char text[512];
+    imp_recipe *recipe;
+    (void)state;
+    for (size_t i = 0; i <= sizeof more / sizeof *more; i++) {
+        const char *value = i < sizeof more / sizeof *more ? more[i] : "\"content_weight\": 1, \"per_style\": false";
+        snprintf(text, sizeof text,
+                 "{\"task\": \"features\", \"network\": {\"architecture\": \"thin\"}, \"loss_network\": {\"model\": "
+                 "\"vgg19\"}, \"losses\": {\"features\": {\"conv1_1\": 1}, %s}, \"data\": {\"sources\": [{}]}, "
+                 "\"stages\": [{\"steps\": 1}]}",
+                 value);
+        int good = i == sizeof more / sizeof *more;
+        assert_int_equal(imp_recipe_read(context, text, strlen(text), NAME, &recipe), good ? IMP_OK : IMP_ERR_ARGUMENT);
+        if (!good) assert_non_null(strstr(imp_error(context), "\"losses\" are for the task style"));
+        imp_recipe_release(recipe);
+    }
 }
 
 static void no_recipe_at_all(void **state) {
@@ -213,6 +243,7 @@ int main(void) {
         cmocka_unit_test(keys_are_told),
         cmocka_unit_test(bad_values_are_named_with_their_line),
         cmocka_unit_test(bad_wholes_are_refused),
+        cmocka_unit_test(the_task_features_takes_less),
         cmocka_unit_test(no_recipe_at_all),
         cmocka_unit_test(every_allocation_may_fail),
     };

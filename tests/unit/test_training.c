@@ -165,7 +165,8 @@ static void averages_paint_and_are_exported(void **state) {
 }
 
 static const char style_recipe[] =
-    "{\"network\": {\"architecture\": \"toy\"}, \"loss_network\": {\"model\": \"none\"}, \"losses\": {\"style\": "
+    "{\"network\": {\"architecture\": \"toy\"}, \"loss_network\": {\"model\": \"none\"}, \"losses\": {\"content\": "
+    "{\"x\": 1}, \"style\": "
     "{\"x\": 1}}, \"styles\": [{\"name\": \"a\", \"picture\": \"a\"}, {\"name\": \"b\", \"picture\": \"b\"}], "
     "\"data\": {\"sources\": [{}], \"crop\": 16}, \"stages\": [{\"steps\": 9}]}";
 
