@@ -159,11 +159,20 @@ int imp_cli_crops_validation(imp_cli_crops *crops, imp_context *context, int num
 
 /* ---- The source of a training ------------------------------------------------------------------------------------ */
 
+/* The words about a picture that there was no memory for; NULL: there was enough for all. */
+static const char *find_failure(imp_cli_crops *crops) {
+    const char *words = imp_cli_pictures_failure(&crops->validation);
+    for (int i = 0; i < crops->recipe.source_count && !words; i++) words = imp_cli_pictures_failure(&crops->sources[i]);
+    return words;
+}
+
 /* Says why there is no crop, once. */
 static int fail_crop(imp_cli_crops *crops, const char *set, uint64_t number, int status) {
+    const char *words = status == IMP_ERR_IO ? "none of the pictures can be read" : imp_status_string(status);
+    const char *failure = status == IMP_ERR_MEMORY ? find_failure(crops) : NULL;
     if (!crops->said)
         imp_cli_fail(IMP_CLI_FAILURE, "crop %llu of %s: %s", (unsigned long long)number, set,
-                     status == IMP_ERR_IO ? "none of the pictures can be read" : imp_status_string(status));
+                     failure ? failure : words);
     crops->said = true;
     return status;
 }

@@ -54,8 +54,13 @@ static int list_folder(imp_cli_pictures *list, const char *path) {
     DIR *folder = opendir(path);
     int room = 0, code = 0;
     if (!folder) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", path, strerror(errno));
-    for (struct dirent *entry = readdir(folder); entry && !code; entry = readdir(folder))
+    while (!code) {
+        errno = 0;
+        const struct dirent *entry = readdir(folder);
+        if (!entry && errno) code = imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", path, strerror(errno));
+        if (!entry) break;
         if (imp_cli_is_picture_name(entry->d_name)) code = add_path(list, path, entry->d_name, &room);
+    }
     closedir(folder);
     if (!code && list->count > 0) qsort(list->paths, (size_t)list->count, sizeof *list->paths, compare_paths);
     return code;
@@ -68,10 +73,15 @@ static int list_file(imp_cli_pictures *list, const char *path) {
     if (!stream) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", path, strerror(errno));
     const char *slash = strrchr(path, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 0, path);
-    while (!code && fgets(line, sizeof line, stream)) {
+    for (int number = 1; !code && fgets(line, sizeof line, stream); number++) {
+        if (!strchr(line, '\n') && !feof(stream)) {
+            code = imp_cli_fail(IMP_CLI_FAILURE, "%s, line %d: longer than a path may be", path, number);
+            break;
+        }
         line[strcspn(line, "\r\n")] = '\0';
         if (line[0]) code = add_path(list, folder, line, &room);
     }
+    if (!code && ferror(stream)) code = imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", path, strerror(errno));
     fclose(stream);
     return code;
 }
@@ -94,6 +104,7 @@ void imp_cli_pictures_free(imp_cli_pictures *list) {
     free(list->paths);
     free(list->bad);
     free(list->told);
+    free(list->failed);
     *list = (imp_cli_pictures){0};
 }
 
@@ -109,7 +120,6 @@ static void mark_bad(imp_cli_pictures *list, int index, const char *words) {
     pthread_mutex_lock(&list->mutex);
     if (!list->bad[index]) {
         list->bad[index] = true;
-        list->bad_count++;
         size_t used = list->told ? strlen(list->told) : 0, bytes = strlen(words) + 2;
         char *grown = realloc(list->told, used + bytes);
         if (grown) {
@@ -120,11 +130,27 @@ static void mark_bad(imp_cli_pictures *list, int index, const char *words) {
     pthread_mutex_unlock(&list->mutex);
 }
 
+/* Another picture would not do: that this one is too large is not its fault. */
+static void keep_failure(imp_cli_pictures *list, const char *words) {
+    pthread_mutex_lock(&list->mutex);
+    if (!list->failed) list->failed = strdup(words);
+    pthread_mutex_unlock(&list->mutex);
+}
+
+const char *imp_cli_pictures_failure(imp_cli_pictures *list) {
+    if (list->count == 0) return NULL;
+    pthread_mutex_lock(&list->mutex);
+    const char *words = list->failed; /* the first one stays */
+    pthread_mutex_unlock(&list->mutex);
+    return words;
+}
+
 int imp_cli_pictures_read(imp_cli_pictures *list, imp_context *context, int index, imp_image *image) {
     for (int i = 0; i < list->count; i++, index = (index + 1) % list->count) {
         if (is_bad(list, index)) continue;
         int status = imp_picture_read(context, list->paths[index], image);
-        if (!status || status == IMP_ERR_MEMORY) return status; /* which is not the picture's fault */
+        if (status == IMP_ERR_MEMORY) keep_failure(list, imp_error(context));
+        if (!status || status == IMP_ERR_MEMORY) return status;
         mark_bad(list, index, imp_error(context));
     }
     return IMP_ERR_IO;

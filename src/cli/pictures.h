@@ -9,11 +9,12 @@
 #include "impasto.h"
 
 typedef struct imp_cli_pictures {
-    const char *source;   /* as it was given */
-    char **paths;         /* [count] in the order of their bytes, or of the list */
-    bool *bad;            /* [count] that could not be read */
-    int count, bad_count; /* behind mutex, as bad and told are */
-    char *told;           /* lines about bad ones that were not shown yet; NULL: none */
+    const char *source; /* as it was given */
+    char **paths;       /* [count] in the order of their bytes, or of the list */
+    int count;
+    bool *bad;    /* [count] that could not be read; behind mutex, as the two below are */
+    char *told;   /* lines about bad ones that were not shown yet; NULL: none */
+    char *failed; /* about the first one that there was no memory for; NULL: none */
     pthread_mutex_t mutex;
 } imp_cli_pictures;
 
@@ -28,8 +29,12 @@ bool imp_cli_is_picture_name(const char *name);
 int imp_cli_pictures_list(const char *base, const char *source, imp_cli_pictures *list);
 void imp_cli_pictures_free(imp_cli_pictures *list); /* of a list that is all zero too */
 
-/* Reads the picture at index, or the next one after it that can be read; from any thread. IMP_ERR_IO: none can. */
+/* Reads the picture at index, or the next one after it that can be read; from any thread. IMP_ERR_IO: none can.
+   IMP_ERR_MEMORY: imp_cli_pictures_failure says which one was too large. */
 int imp_cli_pictures_read(imp_cli_pictures *list, imp_context *context, int index, imp_image *image);
+
+/* NULL where there was memory for all. */
+const char *imp_cli_pictures_failure(imp_cli_pictures *list);
 
 /* Warns of the pictures that were found bad since the last call. */
 void imp_cli_pictures_tell(imp_cli_pictures *list);

@@ -4,12 +4,14 @@ import json
 import re
 import resource
 import signal
+import struct
 import subprocess
 import time
+import zlib
 
 import pytest
 
-from support import PROGRAM, SOURCE, refused, run, write_png
+from support import PROGRAM, SANITIZED, SOURCE, chunk, refused, run, write_png
 
 STEPS = 12
 
@@ -275,12 +277,34 @@ def test_no_picture_can_be_read(lesson):
     assert lines[-1] == "impasto: crop 0 of train: none of the pictures can be read"
 
 
+@pytest.mark.skipif(SANITIZED, reason="sanitizers need far more address space than they use")
+def test_a_picture_too_large_for_memory_is_named(lesson):
+    """As many pixels as are read at most, of 8 bytes each, says its header."""
+    header = struct.pack(">IIBBBBB", 16384, 16384, 16, 6, 0, 0, 0)
+    (lesson / "photos" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) +
+                                              chunk(b"IDAT", zlib.compress(bytes(10))))
+    (lesson / "r.json").write_text(json.dumps(recipe(data={"sources": [{}, {"pictures": "photos"}], "crop": 32})))
+    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+    result = run("train", "r.json", "-o", "out", "--quiet", folder=lesson, limits=limit)
+    [line] = result.err.splitlines()
+    assert result.code == 1 and re.match(r"impasto: crop \d+ of train: .*photos/0\.png: out of memory", line), line
+
+
 def test_lists_of_pictures(lesson):
     """A list in another folder, whose paths are relative to itself."""
     (lesson / "lists").mkdir()
     (lesson / "lists" / "some.txt").write_text("../photos/3.png\n\n../photos/0.png\r\n")
     (lesson / "r.json").write_text(json.dumps(recipe(data={"sources": [{"pictures": "lists/some.txt"}], "crop": 32})))
     train(lesson, "out", "--steps", "1")
+
+
+def test_lists_that_are_none(lesson):
+    (lesson / "long.txt").write_text("photos/3.png\n" + 5000 * "x" + "\n")
+    (lesson / "broken.txt").symlink_to("/proc/self/mem")  # whose first byte cannot be read
+    for name, words in (("long.txt", "long.txt, line 2: longer than a path may be"),
+                        ("broken.txt", "broken.txt: Input/output error")):
+        (lesson / "r.json").write_text(json.dumps(recipe(data={"sources": [{"pictures": name}], "crop": 32})))
+        refused("train", "r.json", "-o", "out", folder=lesson, mentions=words)
 
 
 def test_data_folder(lesson):
