@@ -1,6 +1,7 @@
 /* Reads safetensors: every entry of the header is checked before anything is taken from the data. */
 #include "formats/safetensors.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,17 +191,20 @@ int imp_safetensors_parse(imp_context *context, const uint8_t *bytes, size_t len
     return status;
 }
 
-void imp_safetensors_checksum(const imp_tensors *tensors, char text[IMP_CHECKSUM_LENGTH]) {
-    uLong sum = crc32(0, NULL, 0);
-    const uint8_t *at = tensors->areas[0].bytes;
-
-    for (size_t left = tensors->areas[0].length; left > 0;) {
+uint32_t imp_checksum_add(uint32_t sum, const void *bytes, size_t length) {
+    const uint8_t *at = bytes;
+    for (size_t left = length; left > 0;) {
         size_t piece = left < CHECKSUM_PIECE ? left : CHECKSUM_PIECE;
-        sum = crc32(sum, at, (uInt)piece);
+        sum = (uint32_t)crc32(sum, at, (uInt)piece);
         at += piece;
         left -= piece;
     }
-    snprintf(text, IMP_CHECKSUM_LENGTH, "crc32:%08lx", sum);
+    return sum;
+}
+
+void imp_safetensors_checksum(const imp_tensors *tensors, char text[IMP_CHECKSUM_LENGTH]) {
+    uint32_t sum = imp_checksum_add(0, tensors->areas[0].bytes, tensors->areas[0].length);
+    snprintf(text, IMP_CHECKSUM_LENGTH, "crc32:%08" PRIx32, sum);
 }
 
 int imp_safetensors_is_whole(const imp_tensors *tensors) {

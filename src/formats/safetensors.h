@@ -6,6 +6,9 @@
 
 int imp_safetensors_parse(imp_context *context, const uint8_t *bytes, size_t length, imp_tensors *out);
 
+/* zlib's CRC-32 of bytes, after those whose checksum is sum; 0: after none. */
+uint32_t imp_checksum_add(uint32_t sum, const void *bytes, size_t length);
+
 /* "crc32:0123abcd", of all the tensors' bytes; what imp_safetensors_write puts into the metadata as "checksum". */
 #define IMP_CHECKSUM_LENGTH 16
 void imp_safetensors_checksum(const imp_tensors *tensors, char text[IMP_CHECKSUM_LENGTH]);

@@ -32,15 +32,27 @@ static void name_part(const imp_training *training, int i, int part, char name[I
     snprintf(name, IMP_TENSOR_NAME_LIMIT + 1, "%s/%s", part_names[part], training->learner.parameters[i].name);
 }
 
-/* The styles' names, a line each: their order is what the network knows them by. */
-static char *join_styles(const imp_training *training) {
+/* Of the styles, a line each, in the order that the network knows them by. */
+static const char *name_of(const imp_recipe_style *style) {
+    return style->name;
+}
+
+static const char *picture_of(const imp_recipe_style *style) {
+    return style->picture;
+}
+
+static char *join_styles(const imp_training *training, const char *(*of)(const imp_recipe_style *)) {
     const imp_recipe *recipe = training->recipe;
     size_t bytes = 1, used = 0;
-    for (int i = 0; i < recipe->style_count; i++) bytes += strlen(recipe->styles[i].name) + 1;
+    for (int i = 0; i < recipe->style_count; i++) bytes += strlen(of(&recipe->styles[i])) + 1;
     char *text = imp_allocate_zero(training->context, bytes, 1);
     for (int i = 0; i < recipe->style_count && text; i++)
-        used += (size_t)sprintf(text + used, "%s\n", recipe->styles[i].name);
+        used += (size_t)sprintf(text + used, "%s\n", of(&recipe->styles[i]));
     return text;
+}
+
+static void print_teacher(const imp_training *training, char text[IMP_CHECKSUM_LENGTH]) {
+    snprintf(text, IMP_CHECKSUM_LENGTH, "crc32:%08" PRIx32, training->learner.teacher);
 }
 
 /* ---- Saving ------------------------------------------------------------------------------------------------------ */
@@ -52,7 +64,7 @@ typedef struct contents {
     float *steps; /* [parameters] that each parameter's Adam took: whole numbers below 2^24, which a float holds */
     int64_t parameters;
     int count;
-    char *styles;
+    char *styles, *paintings;
 } contents;
 
 static void release_contents(imp_context *context, contents *what) {
@@ -60,6 +72,7 @@ static void release_contents(imp_context *context, contents *what) {
     imp_release(context, what->names);
     imp_release(context, what->steps);
     imp_release(context, what->styles);
+    imp_release(context, what->paintings);
 }
 
 static int allocate_contents(imp_training *training, contents *what) {
@@ -71,8 +84,10 @@ static int allocate_contents(imp_training *training, contents *what) {
     if (!what->names) return IMP_ERR_MEMORY;
     what->steps = imp_allocate_zero(training->context, count, sizeof *what->steps);
     if (!what->steps) return IMP_ERR_MEMORY;
-    what->styles = join_styles(training);
-    return what->styles ? IMP_OK : IMP_ERR_MEMORY;
+    what->styles = join_styles(training, name_of);
+    if (!what->styles) return IMP_ERR_MEMORY;
+    what->paintings = join_styles(training, picture_of);
+    return what->paintings ? IMP_OK : IMP_ERR_MEMORY;
 }
 
 static int gather(imp_training *training, contents *what) {
@@ -100,9 +115,10 @@ int imp_training_save(imp_training *training, const char *path) {
     if (!training) return IMP_ERR_ARGUMENT;
     if (!path) return imp_fail(training->context, IMP_ERR_ARGUMENT, "imp_training_save: path is NULL");
     contents what = {0};
-    char step[32];
+    char step[32], teacher[IMP_CHECKSUM_LENGTH];
     int status = gather(training, &what);
     snprintf(step, sizeof step, "%" PRId64, training->step);
+    print_teacher(training, teacher);
     /* The writer only reads these. */
     const imp_key_value metadata[] = {
         {(char *)"format", (char *)FORMAT},
@@ -110,22 +126,53 @@ int imp_training_save(imp_training *training, const char *path) {
         {(char *)"architecture", (char *)(uintptr_t)training->learner.architecture},
         {(char *)"step", step},
         {(char *)"styles", what.styles},
+        {(char *)"paintings", what.paintings},
         {(char *)"recipe", training->recipe->text},
+        {(char *)"loss_network", teacher}, /* the last, for learners that are bound to none */
     };
+    int count = (int)(sizeof metadata / sizeof *metadata) - (training->learner.teacher == 0);
     if (!status)
-        status = imp_safetensors_write(training->context, path, what.sources, what.count, IMP_F32, metadata,
-                                       sizeof metadata / sizeof *metadata);
+        status = imp_safetensors_write(training->context, path, what.sources, what.count, IMP_F32, metadata, count);
     release_contents(training->context, &what);
     return status;
 }
 
 /* ---- Loading ----------------------------------------------------------------------------------------------------- */
 
+/* The metadata's text is that one; missing: where there is none, as in checkpoints of before there was such a key. */
+static int is_said(const imp_tensors *tensors, const char *key, const char *text, int missing) {
+    const char *said = imp_tensors_metadata(tensors, key);
+    return said ? strcmp(said, text) == 0 : missing;
+}
+
+/* What was learnt, and from whom. */
+static int check_lesson(imp_training *training, const imp_tensors *tensors) {
+    char teacher[IMP_CHECKSUM_LENGTH];
+    char *names = join_styles(training, name_of), *paintings = join_styles(training, picture_of);
+    int known = names && paintings;
+    int same = known && is_said(tensors, "styles", names, 0),
+        paints = known && is_said(tensors, "paintings", paintings, 1);
+    imp_release(training->context, names);
+    imp_release(training->context, paintings);
+    if (!known) return IMP_ERR_MEMORY;
+    if (!same)
+        return imp_fail(training->context, IMP_ERR_ARGUMENT,
+                        "a checkpoint of other styles than the recipe has, or in another order: go on with its own "
+                        "recipe");
+    if (!paints)
+        return imp_fail(training->context, IMP_ERR_ARGUMENT,
+                        "a checkpoint of styles with other pictures than the recipe has: go on with its own recipe");
+    print_teacher(training, teacher);
+    if (training->learner.teacher == 0 || is_said(tensors, "loss_network", teacher, 1)) return IMP_OK;
+    return imp_fail(training->context, IMP_ERR_ARGUMENT,
+                    "a checkpoint that learnt from another loss network than \"%.200s\" of the recipe",
+                    training->recipe->teacher.model);
+}
+
 static int check_words(imp_training *training, const imp_tensors *tensors) {
     imp_context *context = training->context;
     const char *format = imp_tensors_metadata(tensors, "format"), *version = imp_tensors_metadata(tensors, "version");
     const char *architecture = imp_tensors_metadata(tensors, "architecture");
-    const char *styles = imp_tensors_metadata(tensors, "styles");
     if (!format || strcmp(format, FORMAT)) return imp_fail(context, IMP_ERR_FORMAT, "not a checkpoint of a training");
     if (!version || strcmp(version, VERSION))
         return imp_fail(context, IMP_ERR_UNSUPPORTED, "a checkpoint of version \"%.20s\"; this Impasto reads " VERSION,
@@ -135,13 +182,7 @@ static int check_words(imp_training *training, const imp_tensors *tensors) {
     if (!architecture || strcmp(architecture, training->learner.architecture))
         return imp_fail(context, IMP_ERR_ARGUMENT, "a checkpoint of %.60s, and the recipe trains %.60s",
                         architecture ? architecture : "an unknown network", training->learner.architecture);
-    char *ours = join_styles(training);
-    if (!ours) return IMP_ERR_MEMORY;
-    int same = styles && !strcmp(styles, ours);
-    imp_release(context, ours);
-    if (same) return IMP_OK;
-    return imp_fail(context, IMP_ERR_ARGUMENT,
-                    "a checkpoint of other styles than the recipe has, or in another order: go on with its own recipe");
+    return check_lesson(training, tensors);
 }
 
 static int read_step(imp_training *training, const imp_tensors *tensors, int64_t *step) {

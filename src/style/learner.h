@@ -3,6 +3,7 @@
 #ifndef IMP_STYLE_LEARNER_H
 #define IMP_STYLE_LEARNER_H
 
+#include "graph/network.h"
 #include "style/recipe.h"
 
 #define IMP_LEARNER_DIMENSIONS 8
@@ -37,11 +38,17 @@ typedef struct imp_learner {
     /* Writes the model file. */
     int (*write)(void *user, const char *path, imp_storage storage);
     void (*release)(void *user);
+
+    /* imp_network_checksum of the loss network that a checkpoint must have learnt from; 0: any may take over. */
+    uint32_t teacher;
 } imp_learner;
 
 /* The learner that the recipe describes, for imp_training_create. On failure *learner is empty. */
 int imp_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
                        imp_learner *learner);
+
+/* Of all weights, in their order. */
+uint32_t imp_network_checksum(const imp_network *network);
 
 /* learner_styler.c, learner_student.c: of the two tasks. */
 int imp_styler_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,

@@ -28,6 +28,7 @@ typedef struct student_learner {
     const imp_recipe *recipe;
     imp_trainee trainee;
     imp_network teacher; /* VGG19 with readouts */
+    uint32_t checksum;   /* of VGG19 */
     /* The trainee's, then the teacher's readouts, as states: a training that goes on has to go on to the same directions,
        whatever crops it would find them by. */
     imp_learner_parameter *parameters;
@@ -65,6 +66,7 @@ static int make_teacher(student_learner *learner, const imp_training_source *sou
     if (!status) status = imp_thin_build_teacher(learner->context, &learner->teacher);
     if (!status) status = take_vgg_weights(learner, vgg);
     if (!status) {
+        learner->checksum = imp_network_checksum(&vgg->network);
         /* Both see pixels in the same way. */
         learner->trainee.model->preprocessing = vgg->preprocessing;
         learner->teacher.preprocessing = &learner->trainee.model->preprocessing;
@@ -428,6 +430,7 @@ int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, c
                              .follow = follow,
                              .refresh = refresh,
                              .write = write,
-                             .release = release};
+                             .release = release,
+                             .teacher = made->checksum};
     return IMP_OK;
 }

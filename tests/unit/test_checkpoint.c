@@ -137,6 +137,8 @@ static void other_recipes_are_refused(void **state) {
     write_checkpoint(6);
     replace(text, sizeof text, "\"name\": \"b\"", "\"name\": \"c\"");
     refused_by(text, "of other styles than the recipe has");
+    replace(text, sizeof text, "\"picture\": \"b\"", "\"picture\": \"c\"");
+    refused_by(text, "of styles with other pictures than the recipe has");
     replace(text, sizeof text, "\"steps\": 6", "\"steps\": 1");
     refused_by(text, "of step 6, and the recipe's stages end at 5");
     /* More may be asked of it. */
@@ -154,6 +156,24 @@ static void other_recipes_are_refused(void **state) {
     assert_int_equal(imp_training_load(longer.training, path), IMP_ERR_ARGUMENT);
     assert_non_null(strstr(imp_error(longer.context), "weight/mix.weight has another shape"));
     end(&longer);
+}
+
+/* By the loss network's checksum, where the learner is bound to one; a checkpoint of before that passes. */
+static void other_teachers_are_refused(void **state) {
+    run on;
+    (void)state;
+    write_checkpoint(1);
+    begin(&on);
+    on.training->learner.teacher = 0x0123abcd;
+    assert_int_equal(imp_training_load(on.training, path), IMP_OK);
+    assert_int_equal(imp_training_save(on.training, path), IMP_OK);
+    assert_int_equal(imp_training_load(on.training, path), IMP_OK);
+    on.training->learner.teacher++;
+    assert_int_equal(imp_training_load(on.training, path), IMP_ERR_ARGUMENT);
+    assert_non_null(strstr(imp_error(on.context), "learnt from another loss network than \"none\""));
+    on.training->learner.teacher = 0;
+    assert_int_equal(imp_training_load(on.training, path), IMP_OK);
+    end(&on);
 }
 
 /* Stages that train more than the checkpoint's did need moments that it has not. */
@@ -309,13 +329,10 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(going_on_makes_the_same_bits),
-        cmocka_unit_test(other_recipes_are_refused),
-        cmocka_unit_test(other_stages),
-        cmocka_unit_test(damaged_files_are_refused),
-        cmocka_unit_test(an_average_may_begin_later),
-        cmocka_unit_test(a_full_disk_keeps_the_last_one),
-        cmocka_unit_test(a_kill_keeps_the_last_one),
+        cmocka_unit_test(going_on_makes_the_same_bits),   cmocka_unit_test(other_recipes_are_refused),
+        cmocka_unit_test(other_teachers_are_refused),     cmocka_unit_test(other_stages),
+        cmocka_unit_test(damaged_files_are_refused),      cmocka_unit_test(an_average_may_begin_later),
+        cmocka_unit_test(a_full_disk_keeps_the_last_one), cmocka_unit_test(a_kill_keeps_the_last_one),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
