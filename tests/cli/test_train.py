@@ -96,6 +96,35 @@ def test_going_on_makes_the_same_bits(lesson):
     same_training(lesson, "whole", "parts")
 
 
+def write_features_recipe(folder, teacher="vgg19"):
+    (folder / "r.json").write_text(json.dumps({
+        "task": "features", "network": {"architecture": "thin"}, "loss_network": {"model": teacher},
+        "losses": {"features": {"conv1_1": 1, "conv4_2": 1}, "style": {"conv2_1": 1}},
+        "data": {"sources": [{"pictures": "photos"}], "crop": 32}, "batch": 2,
+        "validation": {"pictures": "photos", "count": 2, "side": 32, "every": 2}, "stages": [{"steps": 3}]}))
+
+
+@pytest.mark.skipif(SANITIZED, reason="each start looks for directions of VGG19's maps, which takes seconds as it is")
+def test_features_go_on_to_the_same_bits(lesson, models):
+    write_features_recipe(lesson)
+    train(lesson, "whole")
+    events = [(line["event"], line["step"], sorted(line["losses"])) for line in log(lesson, "whole")]
+    losses = ["features", "gram", "total"]
+    assert events == [("step", 1, losses), ("step", 2, losses), ("validation", 2, losses), ("step", 3, losses),
+                      ("validation", 3, losses)]
+    assert not (lesson / "whole" / "pictures").exists()  # a student paints nothing
+    train(lesson, "parts", "--steps", "1")
+    train(lesson, "parts", "--resume")
+    same_training(lesson, "whole", "parts")
+    # Readouts of one teacher say nothing of another's maps.
+    other = bytearray((models / "vgg19.safetensors").read_bytes().replace(b'"checksum"', b'"checksun"', 1))
+    other[-1] ^= 1
+    (lesson / "other.safetensors").write_bytes(other)
+    write_features_recipe(lesson, "other.safetensors")
+    refused("train", "r.json", "-o", "parts", "--resume", folder=lesson,
+            mentions='learnt from another loss network than "other.safetensors"')
+
+
 def header(path):
     """The header of a safetensors file, and where its tensors' bytes begin."""
     with open(path, "rb") as stream:
@@ -367,6 +396,13 @@ def test_the_docs_have_every_key():
     table = run("help", "--recipe").out
     assert len(table.splitlines()) > 50
     assert table in (SOURCE / "docs" / "training.md").read_text()
+
+
+def test_the_docs_have_every_event(lesson):
+    text = (SOURCE / "docs" / "training.md").read_text()
+    for event in train(lesson, "out", "--json", "--steps", "6").events():
+        for name in [event["event"], *event]:
+            assert f"`{name}`" in text, name
 
 
 def test_the_docs_have_a_recipe_that_is_one(lesson):
