@@ -443,10 +443,10 @@ IMP_API int imp_recipe_get_source(const imp_recipe *recipe, int index, const cha
 IMP_API const char *imp_recipe_style_name(const imp_recipe *recipe, int index);
 IMP_API const char *imp_recipe_stage_name(const imp_recipe *recipe, int index);
 
-/* A key that recipes may have, for help and documentation. */
+/* A key that recipes may have, for help and documentation; behind them the numbers that networks take as options. */
 typedef struct imp_recipe_key_info {
     size_t size;
-    char path[96];    /* "stages[].learning_rate" */
+    char path[96];    /* "stages[].learning_rate"; "network.options.channels of fine" */
     char takes[160];  /* "a number above 0 and up to 10" */
     char initial[32]; /* what it is when it is not given; "needed" where it must be, "" for lists and objects */
     const char *help;

@@ -51,7 +51,7 @@ static const imp_recipe_key network_keys[] = {
      .help =
          "A model whose weights it begins with, a file or an installed name; random weights where it is not given."},
     {"options", .kind = IMP_RECIPE_NUMBERS, .minimum = 0, .maximum = 1e6, .most = MOST_LAYERS, AT(options),
-     .help = "Numbers that the architecture takes, by their names: {\"channels\": 32}."},
+     .help = "Numbers that the architecture takes, by their names: {\"channels\": 32}. They stand behind the keys."},
     {"precision", CHOICE(precision_at, IMP_RECIPE_F32), AT(precision),
      .help = "Of its feature maps; the weights are always f32."},
     {"origin", TEXT("trained with Impasto"), AT(origin), .help = "Where the weights come from, for the model file."},

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/structs.h"
+#include "models/model.h"
 #include "style/recipe.h"
 
 int imp_recipe_parse(imp_context *context, const char *text, size_t length, const char *name, imp_recipe **recipe) {
@@ -101,14 +102,31 @@ static const imp_recipe_key *find_key(const imp_recipe_group *group, const char 
     return NULL;
 }
 
+/* Behind the keys: the numbers that architectures take, but for that of the styles, which are counted. */
+static int tell_option(int index, imp_recipe_key_info *info) {
+    for (const imp_architecture *one = imp_architectures; one->name; one++)
+        for (int i = 0; i < imp_architecture_option_count(one); i++) {
+            const imp_architecture_option *option = &one->options[i];
+            if (!strcmp(option->name, IMP_OPTION_STYLES) || index-- > 0) continue;
+            snprintf(info->path, sizeof info->path, "network.options.%s of %s", option->name, one->name);
+            snprintf(info->takes, sizeof info->takes, "a whole number from %d to %d", option->least, option->most);
+            snprintf(info->initial, sizeof info->initial, "%d", option->initial);
+            info->help = option->help;
+            return 1;
+        }
+    return 0;
+}
+
 int imp_recipe_get_key(int index, imp_recipe_key_info *info) {
     imp_recipe_key_info ours = {.size = sizeof ours};
     if (imp_struct_check(NULL, info, "recipe key") || index < 0) return IMP_ERR_ARGUMENT;
     const imp_recipe_key *key = find_key(&imp_recipe_root, "", &index, &ours);
-    if (!key) return IMP_ERR_ARGUMENT;
-    imp_recipe_range(key, ours.takes);
-    tell_initial(key, ours.initial, sizeof ours.initial);
-    ours.help = key->help;
+    if (!key && !tell_option(index, &ours)) return IMP_ERR_ARGUMENT;
+    if (key) {
+        imp_recipe_range(key, ours.takes);
+        tell_initial(key, ours.initial, sizeof ours.initial);
+        ours.help = key->help;
+    }
     imp_struct_write(info, &ours, sizeof ours);
     return IMP_OK;
 }
