@@ -503,8 +503,8 @@ IMP_API int imp_training_tell(const imp_training *training, imp_training_progres
 /* "total", "content", "style", ...; NULL past the last. */
 IMP_API const char *imp_training_loss_name(const imp_training *training, int index);
 
-/* Losses over the crops 0 .. count - 1 of "validation" (rounded up to whole batches), with the averaged weights.
-   losses: [IMP_TRAINING_MAX_LOSSES]. */
+/* Losses over the crops 0 .. count - 1 of "validation" (as many as there are styles at least, rounded up to whole
+   batches), with the averaged weights. Each crop has one style, in turn. losses: [IMP_TRAINING_MAX_LOSSES]. */
 IMP_API int imp_training_validate(imp_training *training, int count, double *losses);
 
 /* What the averaged weights make of a photo with the style of that index; *out is created, of the photo's size, and its

@@ -1,6 +1,5 @@
 /* A styler learns to paint: its pictures of crops are compared with the crops (content) and with paintings (style), as a
  * loss network sees them (Johnson et al., arXiv 1603.08155). */
-#include "base/random.h"
 #include "style/image.h"
 #include "style/style_bank.h"
 #include "style/styler.h"
@@ -109,14 +108,13 @@ static int make_buffers(styler_learner *learner) {
 
 /* ---- Losses ------------------------------------------------------------------------------------------------------ */
 
-/* Which style each picture of the step gets: the seed's and the number's choice. */
+/* Which style each picture of the step gets: one after the other, so that a network learns each equally often, and that
+   whoever looks at as many pictures as there are styles sees all of them. The crops beside them are random already. */
 static void choose_styles(styler_learner *learner, int64_t number) {
-    int styles = learner->recipe->style_count;
-    imp_random random;
-    imp_random_seed(&random, learner->recipe->seed ^ ((uint64_t)number + 1) * 0x9e3779b97f4a7c15u);
-    memset(learner->styles, 0, (size_t)learner->recipe->batch * (size_t)styles * sizeof(float));
-    for (int i = 0; i < learner->recipe->batch; i++) {
-        learner->chosen[i] = (int)(imp_random_uniform(&random) * styles);
+    int styles = learner->recipe->style_count, batch = learner->recipe->batch;
+    memset(learner->styles, 0, (size_t)batch * (size_t)styles * sizeof(float));
+    for (int i = 0; i < batch; i++) {
+        learner->chosen[i] = (int)((number * batch + i) % styles);
         learner->styles[i * styles + learner->chosen[i]] = 1;
     }
 }

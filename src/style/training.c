@@ -326,6 +326,7 @@ int imp_training_validate(imp_training *training, int count, double *losses) {
     if (!losses || count < 1)
         return imp_fail(training->context, IMP_ERR_ARGUMENT, "imp_training_validate: losses is NULL or count %d",
                         count);
+    if (count < training->recipe->style_count) count = training->recipe->style_count;
     int batches = (count + training->recipe->batch - 1) / training->recipe->batch;
     double sums[IMP_TRAINING_MAX_LOSSES] = {0};
     imp_training_swap(training);

@@ -144,9 +144,13 @@ static void end(bench *on) {
     imp_context_free(on->context);
 }
 
-static void evaluate(bench *on, float *const *gradients) {
-    if (on->learner.evaluate(on->learner.user, 7, on->planes, on->losses, gradients))
+static void evaluate_step(bench *on, int64_t number, float *const *gradients) {
+    if (on->learner.evaluate(on->learner.user, number, on->planes, on->losses, gradients))
         fail_msg("%s", imp_error(on->context));
+}
+
+static void evaluate(bench *on, float *const *gradients) {
+    evaluate_step(on, 7, gradients);
 }
 
 /* The loss's slope along all parameters at once, in the gradient's own direction, where it is the gradient's length. Losses
@@ -222,6 +226,21 @@ static void styles_weigh_alike(void **state) {
     /* Of layers of weights 1 and 0.5. The crops are the sample's; the styles' draw and the network's tenth of noise, and a tanh
        that pales, are all that is between. */
     if (!(on.losses[2] > 0.75 && on.losses[2] < 3)) fail_msg("the style loss begins at %g", on.losses[2]);
+    end(&on);
+}
+
+/* Two styles on batches of three: each crop of a step has one, and gets the other in the next. */
+static void styles_take_turns(void **state) {
+    static float *const none[MOST_PARAMETERS];
+    double first[IMP_TRAINING_MAX_LOSSES];
+    bench on;
+    (void)state;
+    begin(&on, STYLER(""), 2);
+    for (int64_t number = 0; number < 6; number++) {
+        evaluate_step(&on, number, none);
+        if (number == 0) memcpy(first, on.losses, sizeof first);
+        assert_true((on.losses[2] == first[2]) == (number % 2 == 0));
+    }
     end(&on);
 }
 
@@ -527,6 +546,7 @@ int main(void) {
         cmocka_unit_test(a_students_gradient_is_its_losses_slope),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(styles_weigh_alike),
+        cmocka_unit_test(styles_take_turns),
         cmocka_unit_test(both_learn),
         cmocka_unit_test(norms_keep_what_they_saw),
         cmocka_unit_test(folded_norms_give_the_same),

@@ -164,11 +164,26 @@ static void averages_paint_and_are_exported(void **state) {
     end(&on);
 }
 
-static const char style_recipe[] =
-    "{\"network\": {\"architecture\": \"toy\"}, \"loss_network\": {\"model\": \"none\"}, \"losses\": {\"content\": "
-    "{\"x\": 1}, \"style\": "
-    "{\"x\": 1}}, \"styles\": [{\"name\": \"a\", \"picture\": \"a\"}, {\"name\": \"b\", \"picture\": \"b\"}], "
-    "\"data\": {\"sources\": [{}], \"crop\": 16}, \"stages\": [{\"steps\": 9}]}";
+#define STYLE_RECIPE(more)                                                                                             \
+    "{\"network\": {\"architecture\": \"toy\"}, \"loss_network\": {\"model\": \"none\"}, " more                        \
+    "\"losses\": {\"content\": {\"x\": 1}, \"style\": {\"x\": 1}}, \"styles\": [{\"name\": \"a\", \"picture\": "       \
+    "\"a\"}, "                                                                                                         \
+    "{\"name\": \"b\", \"picture\": \"b\"}], \"data\": {\"sources\": [{}], \"crop\": 16}, \"stages\": [{\"steps\": "   \
+    "9}]}"
+
+/* A validation of one crop looks at two where there are two styles. */
+static void validation_sees_every_style(void **state) {
+    bench on;
+    double one[IMP_TRAINING_MAX_LOSSES], two[IMP_TRAINING_MAX_LOSSES], three[IMP_TRAINING_MAX_LOSSES];
+    (void)state;
+    begin(&on, STYLE_RECIPE("\"batch\": 1, "), NULL);
+    assert_int_equal(imp_training_validate(on.training, 1, one), IMP_OK);
+    assert_int_equal(imp_training_validate(on.training, 2, two), IMP_OK);
+    assert_int_equal(imp_training_validate(on.training, 3, three), IMP_OK);
+    assert_memory_equal(one, two, sizeof one);
+    assert_true(three[0] != two[0]);
+    end(&on);
+}
 
 static void painting(void **state) {
     bench on;
@@ -176,7 +191,7 @@ static void painting(void **state) {
     const imp_image photo = {sizeof photo, 1, 1, 1, IMP_DEPTH_8, 1, (void *)(uintptr_t)&grey};
     imp_image first, second;
     (void)state;
-    begin(&on, style_recipe, NULL);
+    begin(&on, STYLE_RECIPE(""), NULL);
     for (int i = 0; i < 9; i++) on.it.mix[i] = i % 4 == 0 ? 0.5f : 0; /* half of each colour */
     imp_training_free(on.training);
     on.learner.refresh(&on.it);
@@ -308,6 +323,7 @@ int main(void) {
         cmocka_unit_test(stages_freeze_to_the_bit),
         cmocka_unit_test(decay_is_of_weights),
         cmocka_unit_test(averages_paint_and_are_exported),
+        cmocka_unit_test(validation_sees_every_style),
         cmocka_unit_test(painting),
         cmocka_unit_test(failures_change_nothing),
         cmocka_unit_test(a_gradient_must_fit),
