@@ -25,10 +25,10 @@ typedef struct imp_learner {
     const char *const *losses; /* names: "total", then those that it is made of; up to IMP_TRAINING_MAX_LOSSES */
     int loss_count;
 
-    /* Losses, and the gradients by parameter, of the recipe's batch: planes[i] is a crop [3, side, side], number the
-       step's, from which alone randomness may come. gradients[i] is overwritten; NULL: parameter i stays as it is. When
-       all are NULL nothing changes, nor does follow change anything after it. */
-    int (*evaluate)(void *user, int64_t number, const float *const *planes, double *losses, float *const *gradients);
+    /* Losses, and the gradients by parameter, of the recipe's batch: crops [batch, 3, side, side], number the step's, from
+       which alone randomness may come. gradients[i] is overwritten; NULL: parameter i stays as it is. When all are NULL
+       nothing changes, nor does follow change anything after it. */
+    int (*evaluate)(void *user, int64_t number, const float *crops, double *losses, float *const *gradients);
     /* After an evaluation whose step is made: states take what it saw. NULL: there are none that change. */
     void (*follow)(void *user);
     /* After the parameters were changed: copies made of them (packed, rounded) are made anew. */

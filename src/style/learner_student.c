@@ -36,7 +36,6 @@ typedef struct student_learner {
     imp_plan *example, *pupil;
     imp_map_target *targets[IMP_THIN_READOUTS];
     imp_tap_gradient *terms; /* [IMP_THIN_READOUTS, batch] */
-    float *crops;            /* [batch, 3, side, side] */
 } student_learner;
 
 /* ---- The teacher ------------------------------------------------------------------------------------------------- */
@@ -182,8 +181,8 @@ static int start_trunk(student_learner *learner, const imp_moments *all) {
 
 static int begin(student_learner *learner, const imp_training_source *source) {
     imp_moments all;
-    imp_plan_options options = imp_recipe_plan_options(learner->recipe, learner->trainee.element, NULL, 0);
-    int status = imp_moments_measure(learner->context, &learner->teacher, &options, source, SAMPLE_CROPS, &all);
+    int status = imp_moments_measure(learner->context, &learner->teacher, learner->recipe, learner->trainee.element,
+                                     source, SAMPLE_CROPS, &all);
     for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) status = set_readout(learner, &imp_thin_readouts[i], &all);
     if (!status && !learner->recipe->network.start[0]) status = start_trunk(learner, &all);
     imp_moments_release(learner->context, &all);
@@ -309,15 +308,14 @@ static int compare(student_learner *learner, double *losses) {
 
 /* ---- The rest of a learner --------------------------------------------------------------------------------------- */
 
-static int evaluate(void *user, int64_t number, const float *const *planes, double *losses, float *const *gradients) {
+static int evaluate(void *user, int64_t number, const float *crops, double *losses, float *const *gradients) {
     student_learner *learner = user;
     int wanted = imp_trainee_want(&learner->trainee, learner->pupil, gradients);
     (void)number;
     for (int i = 0; i < LOSS_COUNT; i++) losses[i] = 0;
-    imp_recipe_join_crops(learner->recipe, planes, learner->crops);
     release_targets(learner);
-    int status = imp_plan_forward(learner->example, learner->crops);
-    if (!status) status = imp_plan_forward(learner->pupil, learner->crops);
+    int status = imp_plan_forward(learner->example, crops);
+    if (!status) status = imp_plan_forward(learner->pupil, crops);
     if (!status) status = compare(learner, losses);
     if (status || !wanted) return status;
     imp_trainee_look(&learner->trainee, learner->pupil);
@@ -348,7 +346,6 @@ static void release(void *user) {
     for (int i = 0; i < IMP_THIN_READOUTS; i++) imp_release(learner->context, learner->lessons[i].by_second);
     imp_release(learner->context, learner->parameters);
     imp_release(learner->context, learner->terms);
-    imp_release(learner->context, learner->crops);
     imp_network_release(&learner->teacher);
     imp_trainee_release(&learner->trainee);
     imp_release(learner->context, learner);
@@ -404,12 +401,10 @@ int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, c
     made->context = context;
     made->recipe = recipe;
     made->teacher.allocator = imp_context_allocator(context);
-    size_t batch = (size_t)recipe->batch, side = (size_t)recipe->data.crop;
     status = imp_trainee_create(context, recipe, source, &made->trainee);
     if (!status) status = check_student(made);
-    if (!status) made->crops = imp_allocate_zero(context, batch, 3 * side * side * sizeof(float));
-    if (!status && made->crops)
-        made->terms = imp_allocate_zero(context, batch, IMP_THIN_READOUTS * sizeof *made->terms);
+    if (!status)
+        made->terms = imp_allocate_zero(context, (size_t)recipe->batch, IMP_THIN_READOUTS * sizeof *made->terms);
     if (!status && !made->terms) status = IMP_ERR_MEMORY;
     if (!status) status = make_teacher(made, source);
     if (!status) status = begin(made, source);

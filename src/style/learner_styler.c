@@ -29,12 +29,12 @@ typedef struct styler_learner {
     imp_plan *photos;  /* the teacher's, of crops: content layers */
     imp_plan *critic;  /* the teacher's, of painted crops, with backward */
     imp_map_target *targets[CONTENT_LAYERS];
-    float *crops, *painted, *gradient; /* [batch, 3, side, side] */
-    float *styles;                     /* [batch, styles] */
-    int *chosen;                       /* [batch] style of each picture */
-    imp_tap_gradient *terms;           /* [tap_count, batch] of the critic */
-    imp_tap_gradient *paint_terms;     /* [batch] */
-    float **by_second, **by_sum;       /* [style layers] each [batch, ...] */
+    float *painted, *gradient;     /* [batch, 3, side, side] */
+    float *styles;                 /* [batch, styles] */
+    int *chosen;                   /* [batch] style of each picture */
+    imp_tap_gradient *terms;       /* [tap_count, batch] of the critic */
+    imp_tap_gradient *paint_terms; /* [batch] */
+    float **by_second, **by_sum;   /* [style layers] each [batch, ...] */
 } styler_learner;
 
 /* ---- Making ------------------------------------------------------------------------------------------------------ */
@@ -80,8 +80,7 @@ static int make_buffers(styler_learner *learner) {
     imp_context *context = learner->context;
     size_t batch = (size_t)learner->recipe->batch, side = (size_t)learner->recipe->data.crop;
     size_t layers = (size_t)learner->bank.layer_count, floats = 3 * side * side * batch;
-    if (!(learner->crops = imp_allocate_zero(context, floats, sizeof(float))) ||
-        !(learner->painted = imp_allocate_zero(context, floats, sizeof(float))) ||
+    if (!(learner->painted = imp_allocate_zero(context, floats, sizeof(float))) ||
         !(learner->gradient = imp_allocate_zero(context, floats, sizeof(float))) ||
         !(learner->styles = imp_allocate_zero(context, batch, (size_t)learner->recipe->style_count * sizeof(float))) ||
         !(learner->chosen = imp_allocate_zero(context, batch, sizeof(int))) ||
@@ -127,9 +126,9 @@ static void release_targets(styler_learner *learner) {
 }
 
 /* The content layers' maps of the crops. */
-static int keep_content(styler_learner *learner) {
+static int keep_content(styler_learner *learner, const float *crops) {
     release_targets(learner);
-    int status = imp_plan_forward(learner->photos, learner->crops);
+    int status = imp_plan_forward(learner->photos, crops);
     for (int i = 0; i < learner->content_count && !status; i++)
         status = imp_plan_copy_map(learner->photos, i, &learner->targets[i]);
     return status;
@@ -190,14 +189,13 @@ static int teach(styler_learner *learner) {
     return imp_plan_backward(learner->painter, learner->paint_terms, NULL);
 }
 
-static int evaluate(void *user, int64_t number, const float *const *planes, double *losses, float *const *gradients) {
+static int evaluate(void *user, int64_t number, const float *crops, double *losses, float *const *gradients) {
     styler_learner *learner = user;
     int backward = imp_trainee_want(&learner->trainee, learner->painter, gradients);
     for (int i = 0; i < LOSS_COUNT; i++) losses[i] = 0;
-    imp_recipe_join_crops(learner->recipe, planes, learner->crops);
     choose_styles(learner, number);
-    int status = keep_content(learner);
-    if (!status) status = imp_plan_forward(learner->painter, learner->crops);
+    int status = keep_content(learner, crops);
+    if (!status) status = imp_plan_forward(learner->painter, crops);
     if (!status) imp_plan_read_planes(learner->painter, 0, learner->painted);
     if (!status) status = criticise(learner, losses, backward);
     return status || !backward ? status : teach(learner);
@@ -207,14 +205,12 @@ static int evaluate(void *user, int64_t number, const float *const *planes, doub
 
 /* What a batch of untouched crops' style losses are: the sizes of losses. */
 static int measure_styles(styler_learner *learner, const imp_training_source *source) {
-    int batch = learner->recipe->batch, side = learner->recipe->data.crop, layers = learner->bank.layer_count;
-    size_t floats = 3 * (size_t)side * (size_t)side;
+    int batch = learner->recipe->batch, layers = learner->bank.layer_count;
+    float *crops = learner->painted; /* free until the first step */
     imp_statistics *statistics = imp_allocate_zero(learner->context, (size_t)(layers * batch), sizeof *statistics);
     int status = statistics ? IMP_OK : IMP_ERR_MEMORY;
-    for (int i = 0; i < batch && !status; i++)
-        if (source->crop(source->user, "sample", (uint64_t)i, side, learner->crops + (size_t)i * floats) < 0)
-            status = imp_fail(learner->context, IMP_ERR_IO, "there is no crop %d to measure styles with", i);
-    if (!status) status = imp_plan_forward(learner->critic, learner->crops);
+    if (!status) status = imp_recipe_take_crops(learner->context, learner->recipe, source, "sample", 0, crops);
+    if (!status) status = imp_plan_forward(learner->critic, crops);
     for (int i = 0; i < layers * batch && !status; i++)
         statistics[i] = imp_plan_statistics(learner->critic, i / batch, i % batch);
     if (!status) status = imp_style_bank_measure(&learner->bank, statistics, batch);
@@ -257,7 +253,6 @@ static void release(void *user) {
     }
     imp_release(context, learner->by_second);
     imp_release(context, learner->by_sum);
-    imp_release(context, learner->crops);
     imp_release(context, learner->painted);
     imp_release(context, learner->gradient);
     imp_release(context, learner->styles);

@@ -1,17 +1,10 @@
 /* Second moments of a network's maps. */
 #include "style/moments.h"
 
+#include "style/trainee.h"
+
 static int is_seen(const imp_layer *layer) {
     return layer->kind == IMP_OPERATION_RELU || layer->kind == IMP_OPERATION_POOL;
-}
-
-static int take_sample(imp_context *context, const imp_plan_options *how, const imp_training_source *source, int first,
-                       float *crops) {
-    size_t floats = 3 * (size_t)how->width * (size_t)how->height;
-    for (int i = 0; i < how->batch; i++)
-        if (source->crop(source->user, "sample", (uint64_t)(first + i), how->width, crops + (size_t)i * floats) < 0)
-            return imp_fail(context, IMP_ERR_IO, "there is no crop %d to measure features with", first + i);
-    return IMP_OK;
 }
 
 /* Taps on all that is seen, and zeros to add to. */
@@ -29,38 +22,32 @@ static int allocate(imp_context *context, const imp_network *network, imp_moment
     return IMP_OK;
 }
 
-static void add(const imp_plan *plan, const imp_tap *taps, int tap, int picture, imp_moments *moments) {
-    imp_statistics statistics = imp_plan_statistics(plan, tap, picture);
-    double *sum = moments->of[taps[tap].layer];
-    size_t values = (size_t)statistics.channels * (size_t)statistics.channels;
-    for (size_t k = 0; k < values; k++) sum[k] += (double)statistics.second[k] / statistics.count;
+/* What a forward pass showed. */
+static void add(const imp_plan *plan, const imp_plan_options *options, imp_moments *moments) {
+    for (int i = 0; i < options->tap_count * options->batch; i++) {
+        imp_statistics statistics = imp_plan_statistics(plan, i / options->batch, i % options->batch);
+        double *sum = moments->of[options->taps[i / options->batch].layer];
+        size_t values = (size_t)statistics.channels * (size_t)statistics.channels;
+        for (size_t k = 0; k < values; k++) sum[k] += (double)statistics.second[k] / statistics.count;
+    }
 }
 
-static int measure(imp_context *context, const imp_network *network, const imp_plan_options *how,
-                   const imp_training_source *source, int count, imp_tap *taps, float *crops, imp_moments *moments) {
-    imp_plan_options options = *how;
+int imp_moments_measure(imp_context *context, const imp_network *network, const imp_recipe *recipe, imp_element element,
+                        const imp_training_source *source, int count, imp_moments *moments) {
+    size_t side = (size_t)recipe->data.crop;
+    imp_tap *taps = imp_allocate_zero(context, (size_t)network->layer_count, sizeof *taps);
+    float *crops = taps ? imp_allocate_zero(context, (size_t)recipe->batch, 3 * side * side * sizeof *crops) : NULL;
+    imp_plan_options options = imp_recipe_plan_options(recipe, element, taps, 0);
     imp_plan *plan = NULL;
-    options.taps = taps;
-    options.tap_count = 0;
-    int status = allocate(context, network, moments, taps, &options.tap_count);
+    *moments = (imp_moments){0};
+    int status = crops ? allocate(context, network, moments, taps, &options.tap_count) : IMP_ERR_MEMORY;
     if (!status) status = imp_plan_create(context, network, &options, &plan);
-    for (int first = 0; first < count && !status; first += how->batch) {
-        status = take_sample(context, how, source, first, crops);
+    for (int first = 0; first < count && !status; first += recipe->batch) {
+        status = imp_recipe_take_crops(context, recipe, source, "sample", (uint64_t)first, crops);
         if (!status) status = imp_plan_forward(plan, crops);
-        for (int i = 0; i < options.tap_count * how->batch && !status; i++)
-            add(plan, taps, i / how->batch, i % how->batch, moments);
+        if (!status) add(plan, &options, moments);
     }
     imp_plan_free(plan);
-    return status;
-}
-
-int imp_moments_measure(imp_context *context, const imp_network *network, const imp_plan_options *how,
-                        const imp_training_source *source, int count, imp_moments *moments) {
-    size_t floats = 3 * (size_t)how->width * (size_t)how->height * (size_t)how->batch;
-    imp_tap *taps = imp_allocate_zero(context, (size_t)network->layer_count, sizeof *taps);
-    float *crops = taps ? imp_allocate_zero(context, floats, sizeof *crops) : NULL;
-    *moments = (imp_moments){0};
-    int status = crops ? measure(context, network, how, source, count, taps, crops, moments) : IMP_ERR_MEMORY;
     imp_release(context, taps);
     imp_release(context, crops);
     return status;

@@ -3,6 +3,7 @@
 #define IMP_STYLE_MOMENTS_H
 
 #include "graph/plan.h"
+#include "style/recipe.h"
 
 typedef struct imp_moments {
     int layers;
@@ -11,9 +12,9 @@ typedef struct imp_moments {
                     that are neither a ReLU nor a pool */
 } imp_moments;
 
-/* Over count crops (rounded up to whole batches) of the source's "sample". how: size, batch, padding and type of maps; its
-   taps are ours. Released by imp_moments_release, after a failure too. */
-int imp_moments_measure(imp_context *context, const imp_network *network, const imp_plan_options *how,
+/* Over count crops (rounded up to the recipe's batches) of the source's "sample". Released by imp_moments_release, after a
+   failure too. */
+int imp_moments_measure(imp_context *context, const imp_network *network, const imp_recipe *recipe, imp_element element,
                         const imp_training_source *source, int count, imp_moments *moments);
 void imp_moments_release(imp_context *context, imp_moments *moments);
 

@@ -217,9 +217,16 @@ imp_plan_options imp_recipe_plan_options(const imp_recipe *recipe, imp_element e
                               .element = element};
 }
 
-void imp_recipe_join_crops(const imp_recipe *recipe, const float *const *planes, float *crops) {
-    size_t side = (size_t)recipe->data.crop, floats = 3 * side * side;
-    for (int i = 0; i < recipe->batch; i++) memcpy(crops + (size_t)i * floats, planes[i], floats * sizeof(float));
+int imp_recipe_take_crops(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                          const char *set, uint64_t first, float *crops) {
+    int side = recipe->data.crop;
+    for (uint64_t i = 0; i < (uint64_t)recipe->batch; i++) {
+        float *planes = crops + i * 3 * (size_t)side * (size_t)side;
+        int status = source->crop(source->user, set, first + i, side, planes);
+        if (status < 0)
+            return imp_fail(context, status, "there is no crop %llu of \"%s\"", (unsigned long long)(first + i), set);
+    }
+    return IMP_OK;
 }
 
 int imp_trainee_want(const imp_trainee *trainee, imp_plan *plan, float *const *gradients) {

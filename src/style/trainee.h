@@ -26,8 +26,10 @@ int imp_trainee_refresh(imp_trainee *trainee);
 /* Plan options for the recipe's batch of crops. */
 imp_plan_options imp_recipe_plan_options(const imp_recipe *recipe, imp_element element, const imp_tap *taps, int count);
 
-/* A batch of crops, one after the other. */
-void imp_recipe_join_crops(const imp_recipe *recipe, const float *const *planes, float *crops);
+/* The recipe's batch of the source's crops, from number first of set on: [batch, 3, side, side]. The status is the
+   source's. */
+int imp_recipe_take_crops(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
+                          const char *set, uint64_t first, float *crops);
 
 /* Clears the gradients that are wanted and has the plan add to them; returns whether there are any. */
 int imp_trainee_want(const imp_trainee *trainee, imp_plan *plan, float *const *gradients);

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/structs.h"
 #include "style/image.h"
+#include "style/trainee.h"
 
 #define MOST_NORM 1e18 /* of a gradient: Adam keeps its squares as floats */
 
@@ -97,10 +98,8 @@ static int allocate(imp_training *training) {
     training->lengths = training->trained ? imp_allocate_zero(context, count, sizeof *training->lengths) : NULL;
     training->gradients = training->lengths ? imp_allocate_zero(context, count, sizeof *training->gradients) : NULL;
     training->squares = training->gradients ? imp_allocate_zero(context, count, sizeof *training->squares) : NULL;
-    training->planes = training->squares ? imp_allocate_zero(context, batch, sizeof *training->planes) : NULL;
-    training->crops = training->planes ? imp_allocate_zero(context, batch, crop * sizeof(float)) : NULL;
+    training->crops = training->squares ? imp_allocate_zero(context, batch, crop * sizeof(float)) : NULL;
     if (!training->crops) return IMP_ERR_MEMORY;
-    for (size_t i = 0; i < batch; i++) training->planes[i] = training->crops + i * crop;
     for (size_t i = 0; i < count; i++) {
         const imp_learner_parameter *parameter = &training->learner.parameters[i];
         training->lengths[i] = 1;
@@ -157,7 +156,6 @@ void imp_training_free(imp_training *training) {
     imp_release(context, training->lengths);
     imp_release(context, training->gradients);
     imp_release(context, training->squares);
-    imp_release(context, training->planes);
     imp_release(context, training->crops);
     training->learner.release(training->learner.user);
     imp_release(context, training);
@@ -204,17 +202,8 @@ static double find_rate(const imp_recipe_stage *stage, int64_t step) {
     return imp_schedule_rate(&schedule, step);
 }
 
-/* A batch of the crops of set that begin at number. */
-static int take_crops(imp_training *training, const char *set, uint64_t number) {
-    int side = training->recipe->data.crop;
-    for (int i = 0; i < training->recipe->batch; i++) {
-        float *planes = training->crops + (size_t)i * 3 * (size_t)side * (size_t)side;
-        int status = training->source.crop(training->source.user, set, number + (uint64_t)i, side, planes);
-        if (status < 0)
-            return imp_fail(training->context, status, "there is no crop %llu of \"%s\"",
-                            (unsigned long long)(number + (uint64_t)i), set);
-    }
-    return IMP_OK;
+static int take_crops(imp_training *training, const char *set, uint64_t first) {
+    return imp_recipe_take_crops(training->context, training->recipe, &training->source, set, first, training->crops);
 }
 
 /* Losses and gradients of the batch at hand; nothing has changed when they are not finite. */
@@ -223,7 +212,7 @@ static int evaluate(imp_training *training, int stage, imp_training_progress *pr
     for (int i = 0; i < learner->parameter_count; i++)
         training->gradients[i] = training->trained[i].stages >> stage & 1 ? training->trained[i].gradient : NULL;
     int status =
-        learner->evaluate(learner->user, training->step, training->planes, progress->losses, training->gradients);
+        learner->evaluate(learner->user, training->step, training->crops, progress->losses, training->gradients);
     if (status) return status;
     const imp_gradients gradients = {training->gradients, training->lengths, training->squares,
                                      learner->parameter_count};
@@ -314,7 +303,7 @@ static int add_losses(imp_training *training, int batches, double *sums) {
     for (int k = 0; k < batches; k++) {
         double losses[IMP_TRAINING_MAX_LOSSES] = {0};
         int status = take_crops(training, "validation", (uint64_t)k * (uint64_t)training->recipe->batch);
-        if (!status) status = learner->evaluate(learner->user, k, training->planes, losses, training->gradients);
+        if (!status) status = learner->evaluate(learner->user, k, training->crops, losses, training->gradients);
         if (status) return status;
         for (int i = 0; i < learner->loss_count; i++) sums[i] += losses[i];
     }

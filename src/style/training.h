@@ -24,7 +24,6 @@ struct imp_training {
     float **gradients;    /* [parameter_count] NULL where the stage at work trains nothing */
     double *squares;      /* [parameter_count] of imp_clip_norm */
     float *crops;         /* [batch, 3, side, side] */
-    const float **planes; /* [batch] each crop */
     int64_t step;         /* done so far */
     int stale;            /* the parameters were changed, and the learner's copies not made anew yet */
     double begin;         /* when this run began, and at which step */

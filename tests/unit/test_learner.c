@@ -98,7 +98,6 @@ typedef struct bench {
     imp_recipe *recipe;
     imp_learner learner;
     float *crops;
-    const float *planes[4];
     float *gradients[MOST_PARAMETERS], *others[MOST_PARAMETERS];
     double losses[IMP_TRAINING_MAX_LOSSES];
 } bench;
@@ -121,10 +120,7 @@ static void begin(bench *on, const char *recipe, int threads) {
     int side = on->recipe->data.crop;
     size_t floats = 3 * (size_t)side * (size_t)side;
     on->crops = calloc((size_t)on->recipe->batch * floats, sizeof(float));
-    for (int i = 0; i < on->recipe->batch; i++) {
-        crop(NULL, "train", (uint64_t)i, side, on->crops + (size_t)i * floats);
-        on->planes[i] = on->crops + (size_t)i * floats;
-    }
+    for (int i = 0; i < on->recipe->batch; i++) crop(NULL, "train", (uint64_t)i, side, on->crops + (size_t)i * floats);
     assert_true(on->learner.parameter_count <= MOST_PARAMETERS);
     for (int i = 0; i < on->learner.parameter_count; i++)
         if (!on->learner.parameters[i].state) {
@@ -145,7 +141,7 @@ static void end(bench *on) {
 }
 
 static void evaluate_step(bench *on, int64_t number, float *const *gradients) {
-    if (on->learner.evaluate(on->learner.user, number, on->planes, on->losses, gradients))
+    if (on->learner.evaluate(on->learner.user, number, on->crops, on->losses, gradients))
         fail_msg("%s", imp_error(on->context));
 }
 
@@ -412,9 +408,8 @@ static int make_and_evaluate(imp_context *context, void *user) {
     if (!status) status = imp_learner_create(context, recipe, &source, &learner);
     if (!status) {
         float *crops = calloc(3 * 3 * 16 * 16, sizeof(float));
-        const float *planes[] = {crops, crops, crops};
         gradients[0] = calloc(4096, sizeof(float));
-        status = learner.evaluate(learner.user, 0, planes, losses, gradients);
+        status = learner.evaluate(learner.user, 0, crops, losses, gradients);
         if (!status) status = learner.refresh(learner.user);
         free(gradients[0]);
         free(crops);
@@ -440,6 +435,30 @@ static void refuse(const char *recipe, const char *words) {
     if (!strstr(imp_error(context), words)) fail_msg("\"%s\" lacks \"%s\"", imp_error(context), words);
     imp_recipe_free(read);
     imp_context_free(context);
+}
+
+static int no_crop(void *user, const char *set, uint64_t number, int side, float *planes) {
+    (void)user, (void)set, (void)number, (void)side, (void)planes;
+    return IMP_ERR_UNSUPPORTED;
+}
+
+/* Whatever was wrong with a crop stays known. */
+static void a_missing_crop_keeps_its_status(void **state) {
+    const char *const recipes[] = {STYLER(", \"per_style\": true"), STUDENT("thin", "")};
+    imp_training_source none = source;
+    (void)state;
+    none.crop = no_crop;
+    for (int i = 0; i < 2; i++) {
+        imp_context *context;
+        imp_recipe *recipe;
+        imp_learner learner;
+        assert_int_equal(imp_context_create(NULL, &context), IMP_OK);
+        assert_int_equal(imp_recipe_read(context, recipes[i], strlen(recipes[i]), "r.json", &recipe), IMP_OK);
+        assert_int_equal(imp_learner_create(context, recipe, &none, &learner), IMP_ERR_UNSUPPORTED);
+        assert_string_equal(imp_error(context), "there is no crop 0 of \"sample\"");
+        imp_recipe_free(recipe);
+        imp_context_free(context);
+    }
 }
 
 static void wrong_recipes_are_refused(void **state) {
@@ -552,6 +571,7 @@ int main(void) {
         cmocka_unit_test(folded_norms_give_the_same),
         cmocka_unit_test(a_file_paints_the_same),
         cmocka_unit_test(every_allocation_may_fail),
+        cmocka_unit_test(a_missing_crop_keeps_its_status),
         cmocka_unit_test(wrong_recipes_are_refused),
         cmocka_unit_test(directions_hold_what_there_is),
         cmocka_unit_test(few_channels_tell_the_others),

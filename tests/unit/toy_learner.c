@@ -46,7 +46,7 @@ static double add_wind(const toy *it, int64_t number, double by_wind[10]) {
     return loss;
 }
 
-static int evaluate(void *user, int64_t number, const float *const *planes, double *out, float *const *gradients) {
+static int evaluate(void *user, int64_t number, const float *crops, double *out, float *const *gradients) {
     toy *it = user;
     double by_mix[9] = {0}, by_bias[3] = {0}, by_wind[10], sum[3] = {0};
     if (it->fail) {
@@ -54,7 +54,8 @@ static int evaluate(void *user, int64_t number, const float *const *planes, doub
         return IMP_ERR_MEMORY;
     }
     out[1] = 0;
-    for (int i = 0; i < it->batch; i++) out[1] += add_crop(it, planes[i], by_mix, by_bias, sum);
+    for (int i = 0; i < it->batch; i++)
+        out[1] += add_crop(it, crops + 3 * i * it->side * it->side, by_mix, by_bias, sum);
     out[2] = add_wind(it, number, by_wind);
     out[0] = out[1] + out[2];
     for (int i = 0; i < 9 && gradients[0]; i++) gradients[0][i] = (float)by_mix[i];
