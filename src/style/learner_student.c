@@ -29,9 +29,6 @@ typedef struct student_learner {
     imp_trainee trainee;
     imp_network teacher; /* VGG19 with readouts */
     uint32_t checksum;   /* of VGG19 */
-    /* The trainee's, then the teacher's readouts, as states: a training that goes on has to go on to the same directions,
-       whatever crops it would find them by. */
-    imp_learner_parameter *parameters;
     lesson lessons[IMP_THIN_READOUTS];
     imp_plan *example, *pupil;
     imp_map_target *targets[IMP_THIN_READOUTS];
@@ -83,11 +80,17 @@ static int readout_behind(const student_learner *learner, const char *layer) {
     return imp_network_find_tap(&learner->teacher, name);
 }
 
+/* Its weights [directions, channels, 1, 1]. */
+static imp_parameter *readout_of(const student_learner *learner, const char *layer) {
+    const imp_network *teacher = &learner->teacher;
+    return &teacher->parameters[teacher->layers[readout_behind(learner, layer)].weight];
+}
+
 /* The teacher's readout behind a layer: its scale times the leading directions. */
 static int set_readout(student_learner *learner, const imp_thin_readout *readout, const imp_moments *all) {
     double share;
     const imp_layer *layer = &learner->teacher.layers[readout_behind(learner, readout->layer)];
-    const imp_parameter *weight = &learner->teacher.parameters[layer->weight];
+    const imp_parameter *weight = readout_of(learner, readout->layer);
     int status = imp_leading_directions(learner->context, all->of[layer->input], readout->channels, readout->directions,
                                         weight->data, &share);
     if (status) return status;
@@ -145,10 +148,9 @@ static int start_convolution(student_learner *learner, const imp_moments *all, c
 
 /* The student's readout behind a layer: what the teacher's makes of the channels that are told. */
 static void start_readout(student_learner *learner, const char *layer, const kept_channels *channels) {
-    const imp_layer *from = &learner->teacher.layers[readout_behind(learner, layer)];
     const imp_network *student = &learner->trainee.model->network;
     const imp_layer *to = &student->layers[imp_network_find_tap(student, layer)];
-    const imp_parameter *weight = &learner->teacher.parameters[from->weight];
+    const imp_parameter *weight = readout_of(learner, layer);
     imp_keep_weights(weight->data, (int)weight->shape[1], 1, NULL, to->channels, channels->others, channels->count,
                      learner->trainee.parameters[to->weight].data);
     memset(learner->trainee.parameters[to->bias].data, 0, (size_t)to->channels * sizeof(float));
@@ -344,31 +346,23 @@ static void release(void *user) {
     imp_plan_free(learner->example);
     imp_plan_free(learner->pupil);
     for (int i = 0; i < IMP_THIN_READOUTS; i++) imp_release(learner->context, learner->lessons[i].by_second);
-    imp_release(learner->context, learner->parameters);
     imp_release(learner->context, learner->terms);
     imp_network_release(&learner->teacher);
     imp_trainee_release(&learner->trainee);
     imp_release(learner->context, learner);
 }
 
-/* What training sees: the teacher's own filters stay as they are, and its readouts are states. */
-static int list_parameters(student_learner *learner) {
+/* The teacher's own filters stay as they are. Its readouts are states: a training that goes on has to go on to the same
+   directions, whatever crops it would find them by. */
+static void mark_states(student_learner *learner) {
     const imp_network *student = &learner->trainee.model->network;
     const imp_layer *own = &student->layers[student->layers[imp_network_find_tap(student, IMP_THIN_OWN)].input];
-    int count = student->parameter_count;
-    learner->parameters =
-        imp_allocate_zero(learner->context, (size_t)count + IMP_THIN_READOUTS, sizeof *learner->parameters);
-    if (!learner->parameters) return IMP_ERR_MEMORY;
-    memcpy(learner->parameters, learner->trainee.parameters, (size_t)count * sizeof *learner->parameters);
-    learner->parameters[own->weight].state = learner->parameters[own->bias].state = 1;
+    imp_learner_parameter *parameters = learner->trainee.parameters;
+    parameters[own->weight].state = parameters[own->bias].state = 1;
     for (int i = 0; i < IMP_THIN_READOUTS; i++) {
-        const imp_layer *layer = &learner->teacher.layers[readout_behind(learner, imp_thin_readouts[i].layer)];
-        const imp_parameter *weight = &learner->teacher.parameters[layer->weight];
-        learner->parameters[count + i] = (imp_learner_parameter){
-            .name = weight->name, .dimensions = weight->dimensions, .data = weight->data, .state = 1};
-        memcpy(learner->parameters[count + i].shape, weight->shape, sizeof weight->shape);
+        const imp_parameter *weight = readout_of(learner, imp_thin_readouts[i].layer);
+        imp_trainee_add_state(&learner->trainee, weight->name, weight->dimensions, weight->shape, weight->data);
     }
-    return IMP_OK;
 }
 
 static int check_recipe(imp_context *context, const imp_recipe *recipe) {
@@ -410,15 +404,15 @@ int imp_student_learner_create(imp_context *context, const imp_recipe *recipe, c
     if (!status) status = begin(made, source);
     if (!status) status = make_lessons(made);
     if (!status) status = make_plans(made);
-    if (!status) status = list_parameters(made);
     if (status) {
         release(made);
         return status;
     }
+    mark_states(made);
     *learner = (imp_learner){.user = made,
                              .architecture = made->trainee.model->network.architecture,
-                             .parameters = made->parameters,
-                             .parameter_count = made->trainee.model->network.parameter_count + IMP_THIN_READOUTS,
+                             .parameters = made->trainee.parameters,
+                             .parameter_count = made->trainee.parameter_count,
                              .losses = loss_names,
                              .loss_count = LOSS_COUNT,
                              .evaluate = evaluate,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define CONTENT_LAYERS 8
+#define SAMPLE_CROPS 64 /* whose style losses tell the sizes: a batch may be one crop, or noise alone */
 enum { LOSS_TOTAL, LOSS_CONTENT, LOSS_STYLE, LOSS_VARIATION, LOSS_COUNT };
 static const char *const loss_names[LOSS_COUNT] = {"total", "content", "style", "variation"};
 
@@ -203,18 +204,37 @@ static int evaluate(void *user, int64_t number, const float *crops, double *loss
 
 /* ---- The rest of a learner --------------------------------------------------------------------------------------- */
 
-/* What a batch of untouched crops' style losses are: the sizes of losses. */
+/* Adds the style losses of a batch of crops in all styles to sums [styles, style layers]. */
+static int add_losses(styler_learner *learner, const float *crops, double *sums) {
+    int batch = learner->recipe->batch, layers = learner->bank.layer_count, status;
+    status = imp_plan_forward(learner->critic, crops);
+    for (int i = 0; i < layers * batch && !status; i++) {
+        imp_statistics statistics = imp_plan_statistics(learner->critic, i / batch, i % batch);
+        for (int style = 0; style < learner->recipe->style_count && !status; style++) {
+            double value; /* the gradient is for nothing here */
+            status = imp_style_bank_evaluate(&learner->bank, style, i / batch, &statistics, 1, &value,
+                                             learner->by_second[i / batch], learner->by_sum[i / batch]);
+            if (!status) sums[style * layers + i / batch] += value;
+        }
+    }
+    return status;
+}
+
+/* The sizes of losses are those of untouched crops. They are a state: a training that goes on has to go on with the same
+   weights of losses, whatever crops it would find them by. */
 static int measure_styles(styler_learner *learner, const imp_training_source *source) {
-    int batch = learner->recipe->batch, layers = learner->bank.layer_count;
+    imp_style_bank *bank = &learner->bank;
+    const int64_t shape[] = {learner->recipe->style_count, bank->layer_count};
     float *crops = learner->painted; /* free until the first step */
-    imp_statistics *statistics = imp_allocate_zero(learner->context, (size_t)(layers * batch), sizeof *statistics);
-    int status = statistics ? IMP_OK : IMP_ERR_MEMORY;
-    if (!status) status = imp_recipe_take_crops(learner->context, learner->recipe, source, "sample", 0, crops);
-    if (!status) status = imp_plan_forward(learner->critic, crops);
-    for (int i = 0; i < layers * batch && !status; i++)
-        statistics[i] = imp_plan_statistics(learner->critic, i / batch, i % batch);
-    if (!status) status = imp_style_bank_measure(&learner->bank, statistics, batch);
-    imp_release(learner->context, statistics);
+    double *sums = imp_allocate_zero(learner->context, (size_t)(shape[0] * shape[1]), sizeof *sums);
+    int status = sums ? IMP_OK : IMP_ERR_MEMORY, count = 0;
+    for (; count < SAMPLE_CROPS && !status; count += learner->recipe->batch) {
+        status = imp_recipe_take_crops(learner->context, learner->recipe, source, "sample", (uint64_t)count, crops);
+        if (!status) status = add_losses(learner, crops, sums);
+    }
+    if (!status) imp_style_bank_set_sizes(bank, sums, count);
+    imp_release(learner->context, sums);
+    imp_trainee_add_state(&learner->trainee, "style_sizes", 2, shape, bank->sizes);
     return status;
 }
 
@@ -290,7 +310,7 @@ int imp_styler_learner_create(imp_context *context, const imp_recipe *recipe, co
     *learner = (imp_learner){.user = made,
                              .architecture = made->trainee.model->network.architecture,
                              .parameters = made->trainee.parameters,
-                             .parameter_count = made->trainee.model->network.parameter_count,
+                             .parameter_count = made->trainee.parameter_count,
                              .losses = loss_names,
                              .loss_count = recipe->losses.variation_weight > 0 ? LOSS_COUNT : LOSS_VARIATION,
                              .evaluate = evaluate,

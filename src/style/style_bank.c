@@ -3,6 +3,10 @@
 
 #include "style/image.h"
 
+/* The smallest size, as a share of the middle one of all styles at a layer. A style like the photos themselves, as a photo
+   is, has a loss near 0, and must not weigh without bound. */
+#define LEAST_SIZE 1e-3
+
 static const char *layer_name_at(const void *user, int index) {
     const imp_network *network = user;
     return index < network->layer_count ? network->layers[index].name : NULL;
@@ -110,39 +114,35 @@ void imp_style_bank_release(imp_style_bank *bank) {
 
 int imp_style_bank_evaluate(imp_style_bank *bank, int style, int layer, const imp_statistics *statistics, double weight,
                             double *value, float *by_second, float *by_sum) {
-    double size = bank->sizes[style * bank->layer_count + layer];
+    double size = (double)bank->sizes[style * bank->layer_count + layer];
     int status =
         imp_style_evaluate(*target_at(bank, style, layer), statistics, weight / size, value, by_second, by_sum);
     *value /= size;
     return status;
 }
 
-/* Mean loss of the pictures at a layer, in a style. */
-static int measure_one(imp_style_bank *bank, int style, int layer, const imp_statistics *statistics, int pictures,
-                       float *by_second, float *by_sum) {
-    double mean = 0, value;
-    for (int i = 0; i < pictures; i++) {
-        int status = imp_style_bank_evaluate(bank, style, layer, &statistics[layer * pictures + i], 1, &value,
-                                             by_second, by_sum);
-        if (status) return status;
-        mean += value / pictures;
+/* The middle one of a layer's sums over the styles; 0 where they are not finite. */
+static double middle_of(const imp_style_bank *bank, const double *sums, int layer) {
+    int styles = bank->recipe->style_count, layers = bank->layer_count;
+    for (int i = 0; i < styles; i++) {
+        double sum = sums[i * layers + layer];
+        int before = 0;
+        for (int k = 0; k < styles; k++) {
+            double other = sums[k * layers + layer];
+            before += other < sum || (other == sum && k < i);
+        }
+        if (before == styles / 2) return sum;
     }
-    /* A style like the photos themselves, as a photo is, has a loss near 0; it is not to weigh without bound. */
-    if (mean > 0) bank->sizes[style * bank->layer_count + layer] = mean;
-    return IMP_OK;
+    return 0;
 }
 
-int imp_style_bank_measure(imp_style_bank *bank, const imp_statistics *statistics, int pictures) {
-    int status = IMP_OK;
-    for (int layer = 0; layer < bank->layer_count && !status; layer++) {
-        size_t channels = (size_t)statistics[layer * pictures].channels;
-        float *by_second = imp_allocate_zero(bank->context, channels * channels, sizeof *by_second);
-        float *by_sum = by_second ? imp_allocate_zero(bank->context, channels, sizeof *by_sum) : NULL;
-        status = by_sum ? IMP_OK : IMP_ERR_MEMORY;
-        for (int style = 0; style < bank->recipe->style_count && !status; style++)
-            status = measure_one(bank, style, layer, statistics, pictures, by_second, by_sum);
-        imp_release(bank->context, by_second);
-        imp_release(bank->context, by_sum);
+void imp_style_bank_set_sizes(imp_style_bank *bank, const double *sums, int count) {
+    for (int layer = 0; layer < bank->layer_count; layer++) {
+        double least = LEAST_SIZE * middle_of(bank, sums, layer);
+        for (int style = 0; style < bank->recipe->style_count; style++) {
+            int at = style * bank->layer_count + layer;
+            double sum = sums[at] > least ? sums[at] : least;
+            bank->sizes[at] = sum > 0 ? (float)(sum / count) : 1; /* of nothing, as of black pictures: as it is */
+        }
     }
-    return status;
 }

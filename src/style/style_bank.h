@@ -17,7 +17,7 @@ typedef struct imp_style_bank {
     int layers[IMP_BANK_LAYERS]; /* taps of the network, in the recipe's order of style layers */
     double weights[IMP_BANK_LAYERS];
     imp_style_target **targets; /* [styles, layer_count] */
-    double *sizes;              /* [styles, layer_count]: what a loss is divided by */
+    float *sizes;               /* [styles, layer_count]: what a loss is divided by; 1 at first */
 } imp_style_bank;
 
 /* Finds the recipe's style layers and looks at all paintings. Released by imp_style_bank_release, after a failure too. */
@@ -25,9 +25,9 @@ int imp_style_bank_create(imp_context *context, const imp_network *network, cons
                           const imp_training_source *source, imp_element element, imp_style_bank *bank);
 void imp_style_bank_release(imp_style_bank *bank);
 
-/* The sizes of losses become those of pictures whose statistics these are, [layer_count][pictures], by layer: the loss
-   of an untouched photo is then about 1 for every style and layer, and that of the painting 0. */
-int imp_style_bank_measure(imp_style_bank *bank, const imp_statistics *statistics, int pictures);
+/* The sizes become the means of count losses whose sums these are, [styles, layer_count]. With those of untouched photos
+   a photo's loss is about 1 for every style and layer, and the painting's 0. */
+void imp_style_bank_set_sizes(imp_style_bank *bank, const double *sums, int count);
 
 /* The loss of one layer in a style, divided by its size; by_second and by_sum as in imp_style_evaluate, of weight times
    that. */

@@ -161,9 +161,10 @@ int imp_trainee_write(const imp_trainee *trainee, const char *path, imp_storage 
 
 static int list_parameters(imp_trainee *trainee) {
     const imp_network *network = &trainee->model->network;
-    trainee->parameters =
-        imp_allocate_zero(trainee->context, (size_t)network->parameter_count, sizeof *trainee->parameters);
+    trainee->parameters = imp_allocate_zero(trainee->context, (size_t)network->parameter_count + IMP_TRAINEE_MORE,
+                                            sizeof *trainee->parameters);
     if (!trainee->parameters) return IMP_ERR_MEMORY;
+    trainee->parameter_count = network->parameter_count;
     for (int i = 0; i < network->parameter_count; i++) {
         const imp_parameter *parameter = &network->parameters[i];
         imp_learner_parameter *listed = &trainee->parameters[i];
@@ -173,6 +174,12 @@ static int list_parameters(imp_trainee *trainee) {
         memcpy(listed->shape, parameter->shape, sizeof listed->shape);
     }
     return IMP_OK;
+}
+
+void imp_trainee_add_state(imp_trainee *trainee, const char *name, int dimensions, const int64_t *shape, float *data) {
+    imp_learner_parameter *added = &trainee->parameters[trainee->parameter_count++];
+    *added = (imp_learner_parameter){.name = name, .dimensions = dimensions, .data = data, .state = 1};
+    memcpy(added->shape, shape, (size_t)dimensions * sizeof *shape);
 }
 
 int imp_trainee_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,

@@ -9,9 +9,10 @@
 typedef struct imp_trainee {
     imp_context *context;
     imp_model *model;
-    imp_learner_parameter *parameters; /* those of model->network */
-    imp_element element;               /* of its feature maps */
-    float *moments; /* of all batch norms' channels, what imp_trainee_look saw: a mean and a variance */
+    imp_learner_parameter *parameters; /* those of model->network, then those that were added */
+    int parameter_count;
+    imp_element element; /* of its feature maps */
+    float *moments;      /* of all batch norms' channels, what imp_trainee_look saw: a mean and a variance */
 } imp_trainee;
 
 /* With the recipe's options and seed, or the weights that it starts from. IMP_ERR_ARGUMENT: an architecture or option that is
@@ -19,6 +20,11 @@ typedef struct imp_trainee {
 int imp_trainee_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
                        imp_trainee *trainee);
 void imp_trainee_release(imp_trainee *trainee);
+
+/* What a learner keeps in checkpoints beside the network: adds a state to the parameters, up to IMP_TRAINEE_MORE. name and
+   data stay the caller's. */
+#define IMP_TRAINEE_MORE 8
+void imp_trainee_add_state(imp_trainee *trainee, const char *name, int dimensions, const int64_t *shape, float *data);
 
 /* Makes packed copies of the weights anew. */
 int imp_trainee_refresh(imp_trainee *trainee);

@@ -20,9 +20,11 @@
 #include "models/fold.h"
 #include "models/vgg.h"
 #include "style/directions.h"
-#include "style/learner.h"
 #include "style/student_start.h"
+#include "style/style_bank.h"
 #include "style/styler.h"
+#include "style/trainee.h"
+#include "style/training.h"
 
 #define STYLER(more)                                                                                                   \
     "{\"task\": \"style\", \"network\": {\"architecture\": \"fine\", \"options\": {\"channels\": 16, \"blocks\": 1}}," \
@@ -206,23 +208,153 @@ static void threads_change_nothing(void **state) {
     evaluate(&three, three.gradients);
     assert_memory_equal(one.losses, three.losses, (size_t)one.learner.loss_count * sizeof(double));
     for (int i = 0; i < one.learner.parameter_count; i++)
-        assert_memory_equal(one.gradients[i], three.gradients[i], length_of(&one, i) * sizeof(float));
+        if (one.gradients[i])
+            assert_memory_equal(one.gradients[i], three.gradients[i], length_of(&one, i) * sizeof(float));
+        else /* a state, found with the first sample */
+            assert_memory_equal(one.learner.parameters[i].data, three.learner.parameters[i].data,
+                                length_of(&one, i) * sizeof(float));
     end(&one);
     end(&three);
 }
 
-/* An untouched photo's style loss is 1 in every style when losses are divided by their sizes. The network's first pictures are
-   nearly the photo. */
+/* ---- Sizes of styles ----------------------------------------------------------------------------------------------- */
+
+enum { STYLES = 2, LAYERS = 2, PICTURES = 3 }; /* of STYLER */
+
+/* A bank of STYLER's styles, and a plan that has seen some pictures. */
+typedef struct bank_bench {
+    imp_context *context;
+    imp_recipe *recipe;
+    imp_model *teacher;
+    imp_style_bank bank;
+    imp_plan *plan;
+} bank_bench;
+
+static void begin_bank(bank_bench *on) {
+    const char *text = STYLER(", \"per_style\": true");
+    static float crops[PICTURES * 3 * 16 * 16];
+    assert_int_equal(imp_context_create(NULL, &on->context), IMP_OK);
+    assert_int_equal(imp_recipe_read(on->context, text, strlen(text), "r.json", &on->recipe), IMP_OK);
+    assert_int_equal(model(NULL, on->context, "tiny", &on->teacher), IMP_OK);
+    assert_int_equal(
+        imp_style_bank_create(on->context, &on->teacher->network, on->recipe, &source, IMP_ELEMENT_F32, &on->bank),
+        IMP_OK);
+    assert_true(on->bank.layer_count == LAYERS && on->recipe->style_count == STYLES && on->recipe->batch == PICTURES);
+    imp_tap taps[LAYERS];
+    for (int i = 0; i < LAYERS; i++) taps[i] = (imp_tap){on->bank.layers[i], IMP_TAP_STATISTICS};
+    imp_plan_options options = imp_recipe_plan_options(on->recipe, IMP_ELEMENT_F32, taps, LAYERS);
+    assert_int_equal(imp_plan_create(on->context, &on->teacher->network, &options, &on->plan), IMP_OK);
+    assert_int_equal(imp_recipe_take_crops(on->context, on->recipe, &source, "sample", 0, crops), IMP_OK);
+    assert_int_equal(imp_plan_forward(on->plan, crops), IMP_OK);
+}
+
+static void end_bank(bank_bench *on) {
+    imp_plan_free(on->plan);
+    imp_style_bank_release(&on->bank);
+    imp_model_free(on->teacher);
+    imp_recipe_free(on->recipe);
+    imp_context_free(on->context);
+}
+
+/* The pictures' losses in all styles, by their sizes. */
+static void sum_losses(bank_bench *on, double *sums) {
+    float by_second[20 * 20], by_sum[20]; /* of the widest layer */
+    for (int i = 0; i < STYLES * LAYERS; i++) {
+        sums[i] = 0;
+        for (int k = 0; k < PICTURES; k++) {
+            imp_statistics statistics = imp_plan_statistics(on->plan, i % LAYERS, k);
+            double value;
+            assert_int_equal(
+                imp_style_bank_evaluate(&on->bank, i / LAYERS, i % LAYERS, &statistics, 1, &value, by_second, by_sum),
+                IMP_OK);
+            sums[i] += value;
+        }
+    }
+}
+
+/* The pictures that tell the sizes have a mean loss of 1, whatever the style and layer. */
 static void styles_weigh_alike(void **state) {
-    static float *const none[MOST_PARAMETERS];
-    bench on;
+    double sums[STYLES * LAYERS];
+    bank_bench on;
     (void)state;
-    begin(&on, STYLER(", \"per_style\": true"), 2);
-    evaluate(&on, none);
-    /* Of layers of weights 1 and 0.5. The crops are the sample's; the styles' draw and the network's tenth of noise, and a tanh
-       that pales, are all that is between. */
-    if (!(on.losses[2] > 0.75 && on.losses[2] < 3)) fail_msg("the style loss begins at %g", on.losses[2]);
-    end(&on);
+    begin_bank(&on);
+    sum_losses(&on, sums);
+    assert_true(sums[0] > 0 && fabs(sums[0] / sums[LAYERS] - 1) > 0.01);
+    imp_style_bank_set_sizes(&on.bank, sums, PICTURES);
+    sum_losses(&on, sums);
+    for (int i = 0; i < STYLES * LAYERS; i++) assert_true(fabs(sums[i] / PICTURES - 1) < 1e-6); /* sizes are floats */
+    end_bank(&on);
+}
+
+/* A style with no loss to speak of does not weigh without bound; where none has any, sizes are 1. */
+static void sizes_have_a_floor(void **state) {
+    const double sums[STYLES * LAYERS] = {12, 0, 0, 0}, few[STYLES * LAYERS] = {0.03, 8, 12, 4};
+    bank_bench on;
+    (void)state;
+    begin_bank(&on);
+    imp_style_bank_set_sizes(&on.bank, sums, 4);
+    assert_true(on.bank.sizes[0] == 3 && on.bank.sizes[1] == 1 && on.bank.sizes[3] == 1);
+    assert_true(fabsf(on.bank.sizes[2] - 3e-3f) < 1e-8f);
+    imp_style_bank_set_sizes(&on.bank, few, 4); /* small, and above the floor */
+    assert_true(fabsf(on.bank.sizes[0] - 7.5e-3f) < 1e-8f);
+    assert_true(on.bank.sizes[1] == 2 && on.bank.sizes[2] == 3 && on.bank.sizes[3] == 1);
+    end_bank(&on);
+}
+
+/* ---- Going on ------------------------------------------------------------------------------------------------------ */
+
+static int other_crop(void *user, const char *set, uint64_t number, int side, float *planes) {
+    return crop(user, set, number + 1, side, planes);
+}
+
+static imp_training *training_of(imp_context *context, const imp_recipe *recipe, const imp_training_source *from) {
+    imp_training *training;
+    if (imp_training_create(context, recipe, from, &training)) fail_msg("%s", imp_error(context));
+    return training;
+}
+
+/* What other crops tell gives way to what the checkpoint has: sizes of styles, readouts, running means. */
+static void go_on(const char *text, const char *name) {
+    imp_context *context;
+    imp_recipe *recipe;
+    imp_training_source another = source;
+    char path[64];
+    double losses[IMP_TRAINING_MAX_LOSSES], again[IMP_TRAINING_MAX_LOSSES];
+    int found = 0;
+    another.crop = other_crop;
+    assert_int_equal(imp_context_create(NULL, &context), IMP_OK);
+    assert_int_equal(imp_recipe_read(context, text, strlen(text), "r.json", &recipe), IMP_OK);
+    imp_training *first = training_of(context, recipe, &another), *second = training_of(context, recipe, &source);
+    assert_int_equal(imp_training_step(first, NULL), IMP_OK);
+    snprintf(path, sizeof path, "learner_%ld.checkpoint", (long)getpid());
+    assert_int_equal(imp_training_save(first, path), IMP_OK);
+    for (int i = 0; i < first->learner.parameter_count; i++) {
+        size_t bytes = first->lengths[i] * sizeof(float);
+        if (strcmp(first->learner.parameters[i].name, name) != 0) continue;
+        assert_true(first->learner.parameters[i].state);
+        assert_memory_not_equal(first->learner.parameters[i].data, second->learner.parameters[i].data, bytes);
+        found = 1;
+    }
+    assert_true(found);
+    if (imp_training_load(second, path)) fail_msg("%s", imp_error(context));
+    remove(path);
+    for (int i = 0; i < first->learner.parameter_count; i++)
+        assert_memory_equal(first->learner.parameters[i].data, second->learner.parameters[i].data,
+                            first->lengths[i] * sizeof(float));
+    first->source = source; /* both validate on the same crops */
+    assert_int_equal(imp_training_validate(first, 1, losses), IMP_OK);
+    assert_int_equal(imp_training_validate(second, 1, again), IMP_OK);
+    assert_memory_equal(losses, again, sizeof losses);
+    imp_training_free(first);
+    imp_training_free(second);
+    imp_recipe_free(recipe);
+    imp_context_free(context);
+}
+
+static void checkpoints_hold_what_samples_told(void **state) {
+    (void)state;
+    go_on(STYLER(", \"per_style\": true"), "style_sizes");
+    go_on(STUDENT("thin", ", \"options\": {\"channels\": 8}"), "conv3_1.readout.weight");
 }
 
 /* Two styles on batches of three: each crop of a step has one, and gets the other in the next. */
@@ -565,6 +697,8 @@ int main(void) {
         cmocka_unit_test(a_students_gradient_is_its_losses_slope),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(styles_weigh_alike),
+        cmocka_unit_test(sizes_have_a_floor),
+        cmocka_unit_test(checkpoints_hold_what_samples_told),
         cmocka_unit_test(styles_take_turns),
         cmocka_unit_test(both_learn),
         cmocka_unit_test(norms_keep_what_they_saw),
