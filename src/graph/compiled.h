@@ -171,9 +171,6 @@ struct imp_map_target {
     float *memory;
 };
 
-/* plan.c: whether the target has the shape of the tap's map; sets the error. */
-int imp_plan_check_target(const imp_plan *plan, int tap, const imp_map_target *target);
-
 /* plan.c: one picture's part of a tap's statistics: sums [batch, channels], then second moments [batch, channels,
    channels] of a map of this shape; all zero where memory is NULL. */
 imp_statistics imp_statistics_at(const imp_view *shape, int batch, const float *memory, int picture);

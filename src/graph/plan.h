@@ -92,8 +92,11 @@ imp_statistics imp_plan_statistics(const imp_plan *plan, int tap, int picture);
    map stays until the next. */
 int imp_plan_copy_map(imp_plan *plan, int tap, imp_map_target **target);
 
-/* Sum of (F - target)^2 over one picture, and over how many values. NaN with the error set for a target of another
-   shape or batch. */
+/* IMP_ERR_ARGUMENT: the target's shape or batch is not that of the tap's map. */
+int imp_plan_check_target(const imp_plan *plan, int tap, const imp_map_target *target);
+
+/* Sum of (F - target)^2 over one picture, and over how many values. NaN with the error set for a target that does not pass
+   imp_plan_check_target; without, for maps that are not finite. */
 double imp_plan_map_loss(imp_plan *plan, int tap, int picture, const imp_map_target *target, double *values);
 
 /* The map as plain [channels, height, width] floats, for tests and tools; out holds imp_plan_tap_shape's product. */

@@ -13,6 +13,9 @@
 
 #define SAMPLE_CROPS 96 /* whose features tell the directions: a million pixels and more at the first layers */
 
+/* The teacher's pools halve a side four times, and round down what a student's strides round up. */
+#define CROP_MULTIPLE 16
+
 enum { LOSS_TOTAL, LOSS_FEATURES, LOSS_GRAM, LOSS_COUNT };
 static const char *const loss_names[LOSS_COUNT] = {"total", "features", "gram"};
 
@@ -260,21 +263,22 @@ static double energy(const imp_statistics *statistics) {
 
 /* sum over pictures |S - T|^2 / |T|^2, for S of the student and T of the teacher: the batch's at once, so that a picture of
    nothing does not weigh without bound. */
-static void compare_maps(student_learner *learner, int index, double *losses) {
-    int batch = learner->recipe->batch;
+static int compare_maps(student_learner *learner, int index, double *losses) {
+    int batch = learner->recipe->batch, status = imp_plan_check_target(learner->pupil, index, learner->targets[index]);
     double all = 0, difference = 0, values;
     for (int i = 0; i < batch; i++) {
         imp_statistics of_teacher = imp_plan_statistics(learner->example, index, i);
         all += energy(&of_teacher);
     }
     double weight = all > 0 ? learner->lessons[index].feature_weight / all : 0;
-    for (int i = 0; i < batch; i++) {
+    for (int i = 0; i < batch && !status; i++) {
         imp_tap_gradient *term = &learner->terms[index * batch + i];
         difference += imp_plan_map_loss(learner->pupil, index, i, learner->targets[index], &values);
         term->target = learner->targets[index];
         term->map_weight = (float)(2 * weight);
     }
     losses[LOSS_FEATURES] += weight * difference;
+    return status;
 }
 
 /* mean over pictures of |S S^T - T T^T|^2 / |T T^T|^2, whose gradient by S is 4 (S S^T - T T^T) S / |T T^T|^2. */
@@ -300,7 +304,7 @@ static int compare(student_learner *learner, double *losses) {
     int status = IMP_OK;
     for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) {
         status = imp_plan_copy_map(learner->example, i, &learner->targets[i]);
-        if (!status) compare_maps(learner, i, losses);
+        if (!status) status = compare_maps(learner, i, losses);
         for (int k = 0; k < learner->recipe->batch && !status && learner->lessons[i].gram_weight > 0; k++)
             compare_grams(learner, i, k, losses);
     }
@@ -370,7 +374,7 @@ static int check_recipe(imp_context *context, const imp_recipe *recipe) {
         imp_recipe_element(context, recipe->teacher.precision))
         return imp_fail(context, IMP_ERR_ARGUMENT,
                         "network and loss_network must have the same \"precision\": their maps are compared");
-    return IMP_OK;
+    return imp_recipe_check_crop(context, recipe, CROP_MULTIPLE);
 }
 
 static int check_student(student_learner *learner) {

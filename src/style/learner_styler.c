@@ -287,15 +287,14 @@ static void release(void *user) {
 
 int imp_styler_learner_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
                               imp_learner *learner) {
+    int status = imp_recipe_check_crop(context, recipe, IMP_STYLER_MULTIPLE);
+    if (status) return status;
     styler_learner *made = imp_allocate_zero(context, 1, sizeof *made);
     if (!made) return IMP_ERR_MEMORY;
     made->context = context;
     made->recipe = recipe;
-    made->trainee.context = context;
     made->element = imp_recipe_element(context, recipe->teacher.precision);
-    int status =
-        recipe->style_count > 0 ? IMP_OK : imp_fail(context, IMP_ERR_ARGUMENT, "the recipe has no \"styles\" to learn");
-    if (!status) status = imp_trainee_create(context, recipe, source, &made->trainee);
+    status = imp_trainee_create(context, recipe, source, &made->trainee);
     if (!status) status = imp_recipe_open_teacher(context, recipe, source, &made->teacher);
     if (!status)
         status = imp_style_bank_create(context, &made->teacher->network, recipe, source, made->element, &made->bank);

@@ -132,8 +132,9 @@ static const imp_recipe_group data = {"the data", sizeof(imp_recipe_data), data_
 static const imp_recipe_key validation_keys[] = {
     {"pictures", TEXT(""), AT(pictures), .help = "A folder or a list; no validation where it is not given."},
     {"count", WHOLE(1, 256, 4), AT(count),
-     .help = "How many of them are used, from the first on; for losses as many as there are styles at least, rounded up "
-             "to whole batches."},
+     .help =
+         "How many of them are used, from the first on; for losses as many as there are styles at least, rounded up "
+         "to whole batches."},
     {"side", WHOLE(16, MOST_SIDE, 256), AT(side), .help = "Side of the squares from their middles that are painted."},
     {"every", WHOLE(1, IMP_RECIPE_MOST_STEPS, 500), AT(every), .help = "Steps from one validation to the next."},
     NOTE,

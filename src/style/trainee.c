@@ -224,6 +224,12 @@ imp_plan_options imp_recipe_plan_options(const imp_recipe *recipe, imp_element e
                               .element = element};
 }
 
+int imp_recipe_check_crop(imp_context *context, const imp_recipe *recipe, int multiple) {
+    if (recipe->data.crop % multiple == 0) return IMP_OK;
+    return imp_fail(context, IMP_ERR_ARGUMENT, "\"crop\" in \"data\" is %d; %.60s needs a multiple of %d",
+                    recipe->data.crop, recipe->network.architecture, multiple);
+}
+
 int imp_recipe_take_crops(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
                           const char *set, uint64_t first, float *crops) {
     int side = recipe->data.crop;

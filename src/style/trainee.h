@@ -32,6 +32,9 @@ int imp_trainee_refresh(imp_trainee *trainee);
 /* Plan options for the recipe's batch of crops. */
 imp_plan_options imp_recipe_plan_options(const imp_recipe *recipe, imp_element element, const imp_tap *taps, int count);
 
+/* IMP_ERR_ARGUMENT: crops have a side that is no multiple of what the network needs. */
+int imp_recipe_check_crop(imp_context *context, const imp_recipe *recipe, int multiple);
+
 /* The recipe's batch of the source's crops, from number first of set on: [batch, 3, side, side]. The status is the
    source's. */
 int imp_recipe_take_crops(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,

@@ -562,7 +562,7 @@ static void refuse(const char *recipe, const char *words) {
     imp_recipe *read;
     imp_learner learner;
     assert_int_equal(imp_context_create(NULL, &context), IMP_OK);
-    assert_int_equal(imp_recipe_read(context, recipe, strlen(recipe), "r.json", &read), IMP_OK);
+    if (imp_recipe_read(context, recipe, strlen(recipe), "r.json", &read)) fail_msg("%s", imp_error(context));
     assert_int_not_equal(imp_learner_create(context, read, &source, &learner), IMP_OK);
     if (!strstr(imp_error(context), words)) fail_msg("\"%s\" lacks \"%s\"", imp_error(context), words);
     imp_recipe_free(read);
@@ -598,6 +598,9 @@ static void wrong_recipes_are_refused(void **state) {
     "{\"task\": \"style\", \"network\": " network ", \"loss_network\": {\"model\": \"tiny\"}, \"losses\": " losses     \
     ", \"styles\": [{\"name\": \"one\", \"picture\": \"a\"}], \"data\": {\"sources\": [{}], \"crop\": 16},"            \
     " \"stages\": [{\"steps\": 1}]}"
+#define CROPS(task, name, more, side)                                                                                  \
+    "{\"task\": \"" task "\", \"network\": {\"architecture\": \"" name "\"}, \"loss_network\": {\"model\": \"none\"}," \
+    " " more ", \"data\": {\"sources\": [{}], \"crop\": " side "}, \"stages\": [{\"steps\": 1}]}"
 #define LOSSES "{\"content\": {\"conv2_2\": 1}, \"style\": {\"conv1_1\": 1}}"
     (void)state;
     refuse(WITH("{\"architecture\": \"fin\"}", LOSSES), "did you mean \"fine\"");
@@ -607,6 +610,10 @@ static void wrong_recipes_are_refused(void **state) {
     refuse(WITH("{\"architecture\": \"fine\", \"options\": {\"channels\": 16.5}}", LOSSES), "no whole number");
     refuse(WITH("{\"architecture\": \"fine\"}", "{\"content\": {\"conv2_2\": 1}, \"style\": {\"conv1_3\": 1}}"),
            "no layer \"conv1_3\"");
+    refuse(CROPS("style", "fine", "\"losses\": " LOSSES ", \"styles\": [{\"name\": \"a\", \"picture\": \"a\"}]", "250"),
+           "\"crop\" in \"data\" is 250; fine needs a multiple of 4");
+    refuse(CROPS("features", "thin", "\"losses\": {\"features\": {\"conv2_1\": 1}}", "40"),
+           "\"crop\" in \"data\" is 40; thin needs a multiple of 16");
     refuse(
         "{\"task\": \"features\", \"network\": {\"architecture\": \"thin\"}, \"loss_network\": {\"model\": \"tiny\"},"
         " \"losses\": {\"features\": {\"conv2_1\": 1}}, \"data\": {\"sources\": [{}], \"crop\": 32},"
