@@ -208,7 +208,7 @@ static int take_weights(student_learner *learner, const imp_recipe_numbers *name
                             network->layers[layers[k]].name, what, network->architecture);
         lesson *one = &learner->lessons[readout - imp_thin_readouts];
         if (is_gram)
-            one->gram_weight = weights[k] * learner->recipe->losses.style_weight;
+            one->gram_weight = weights[k];
         else
             one->feature_weight = weights[k];
     }
@@ -295,8 +295,9 @@ static void compare_grams(student_learner *learner, int index, int picture, doub
         difference += gap * gap;
     }
     double share = size > 0 ? weight / size : 0; /* black pictures have no features to compare with */
+    double slope = 4 * learner->recipe->losses.style_weight * share;
     for (size_t i = 0; i < values; i++)
-        by_second[i] = (float)(4 * share * ((double)of_student.second[i] - (double)of_teacher.second[i]));
+        by_second[i] = (float)(slope * ((double)of_student.second[i] - (double)of_teacher.second[i]));
     losses[LOSS_GRAM] += share * difference;
 }
 
@@ -308,7 +309,7 @@ static int compare(student_learner *learner, double *losses) {
         for (int k = 0; k < learner->recipe->batch && !status && learner->lessons[i].gram_weight > 0; k++)
             compare_grams(learner, i, k, losses);
     }
-    losses[LOSS_TOTAL] = losses[LOSS_FEATURES] + losses[LOSS_GRAM];
+    losses[LOSS_TOTAL] = losses[LOSS_FEATURES] + learner->recipe->losses.style_weight * losses[LOSS_GRAM];
     return status;
 }
 

@@ -187,6 +187,21 @@ static void a_stylers_gradient_is_its_losses_slope(void **state) {
     end(&on);
 }
 
+/* The first loss is the others' sum by their weights, which the others do not have. */
+static void losses_are_told_before_their_weights(void **state) {
+    static float *const none[MOST_PARAMETERS];
+    bench on;
+    (void)state;
+    begin(&on, STUDENT("thin", ""), 2);
+    evaluate(&on, none);
+    assert_true(on.losses[1] > 0 && on.losses[2] > 0 && on.losses[0] == on.losses[1] + 0.1 * on.losses[2]);
+    end(&on);
+    begin(&on, STYLER(""), 2);
+    evaluate(&on, none);
+    assert_true(on.losses[0] == 2 * on.losses[1] + on.losses[2] + on.losses[3]);
+    end(&on);
+}
+
 static void a_students_gradient_is_its_losses_slope(void **state) {
     bench on;
     (void)state;
@@ -702,6 +717,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stylers_gradient_is_its_losses_slope),
         cmocka_unit_test(a_students_gradient_is_its_losses_slope),
+        cmocka_unit_test(losses_are_told_before_their_weights),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(styles_weigh_alike),
         cmocka_unit_test(sizes_have_a_floor),
