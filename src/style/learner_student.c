@@ -30,8 +30,9 @@ typedef struct student_learner {
     imp_context *context;
     const imp_recipe *recipe;
     imp_trainee trainee;
-    imp_network teacher; /* VGG19 with readouts */
-    uint32_t checksum;   /* of VGG19 */
+    imp_network teacher;              /* VGG19 with readouts */
+    uint32_t checksum;                /* of VGG19 */
+    float *packed[IMP_THIN_READOUTS]; /* the readouts' weights, as the network's packed copies have them */
     lesson lessons[IMP_THIN_READOUTS];
     imp_plan *example, *pupil;
     imp_map_target *targets[IMP_THIN_READOUTS];
@@ -39,6 +40,19 @@ typedef struct student_learner {
 } student_learner;
 
 /* ---- The teacher ------------------------------------------------------------------------------------------------- */
+
+/* The teacher's layer that reads this one. */
+static int readout_behind(const student_learner *learner, const char *layer) {
+    char name[IMP_NAME_LENGTH];
+    snprintf(name, sizeof name, "%.20s.readout", layer);
+    return imp_network_find_tap(&learner->teacher, name);
+}
+
+/* Its weights [directions, channels, 1, 1]. */
+static imp_parameter *readout_of(const student_learner *learner, const char *layer) {
+    const imp_network *teacher = &learner->teacher;
+    return &teacher->parameters[teacher->layers[readout_behind(learner, layer)].weight];
+}
 
 static int take_vgg_weights(student_learner *learner, const imp_model *vgg) {
     imp_network *teacher = &learner->teacher;
@@ -52,6 +66,11 @@ static int take_vgg_weights(student_learner *learner, const imp_model *vgg) {
             memcpy(to->data, from->data, bytes);
         else
             memset(to->data, 0, bytes); /* of a readout: its directions come later, and it has no bias */
+    }
+    for (int i = 0; i < IMP_THIN_READOUTS; i++) {
+        const imp_parameter *weight = readout_of(learner, imp_thin_readouts[i].layer);
+        learner->packed[i] = imp_allocate_zero(learner->context, imp_parameter_count(weight), sizeof(float));
+        if (!learner->packed[i]) return IMP_ERR_MEMORY;
     }
     return IMP_OK;
 }
@@ -76,19 +95,6 @@ static int make_teacher(student_learner *learner, const imp_training_source *sou
 
 /* ---- Its readouts ------------------------------------------------------------------------------------------------ */
 
-/* The teacher's layer that reads this one. */
-static int readout_behind(const student_learner *learner, const char *layer) {
-    char name[IMP_NAME_LENGTH];
-    snprintf(name, sizeof name, "%.20s.readout", layer);
-    return imp_network_find_tap(&learner->teacher, name);
-}
-
-/* Its weights [directions, channels, 1, 1]. */
-static imp_parameter *readout_of(const student_learner *learner, const char *layer) {
-    const imp_network *teacher = &learner->teacher;
-    return &teacher->parameters[teacher->layers[readout_behind(learner, layer)].weight];
-}
-
 /* The teacher's readout behind a layer: its scale times the leading directions. */
 static int set_readout(student_learner *learner, const imp_thin_readout *readout, const imp_moments *all) {
     double share;
@@ -101,6 +107,22 @@ static int set_readout(student_learner *learner, const imp_thin_readout *readout
     imp_log(learner->context, IMP_LOG_INFO, "%s: %d of %d directions hold %.2f %% of the Gram matrix", readout->layer,
             readout->directions, readout->channels, 100 * share);
     return IMP_OK;
+}
+
+/* Packs the teacher's weights anew where its readouts are not those that are packed: a load changes them, a step does not,
+   and all of VGG19 costs a good part of one. */
+static int refresh_teacher(student_learner *learner) {
+    int differ = 0, status = IMP_OK;
+    for (int i = 0; i < IMP_THIN_READOUTS; i++) {
+        const imp_parameter *weight = readout_of(learner, imp_thin_readouts[i].layer);
+        differ |= memcmp(learner->packed[i], weight->data, imp_parameter_count(weight) * sizeof(float)) != 0;
+    }
+    if (differ) status = imp_network_refresh(learner->context, &learner->teacher);
+    for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) {
+        const imp_parameter *weight = readout_of(learner, imp_thin_readouts[i].layer);
+        memcpy(learner->packed[i], weight->data, imp_parameter_count(weight) * sizeof(float));
+    }
+    return status;
 }
 
 /* ---- The student's first weights: the teacher's, with most channels left out ------------------------------------- */
@@ -191,7 +213,7 @@ static int begin(student_learner *learner, const imp_training_source *source) {
     for (int i = 0; i < IMP_THIN_READOUTS && !status; i++) status = set_readout(learner, &imp_thin_readouts[i], &all);
     if (!status && !learner->recipe->network.start[0]) status = start_trunk(learner, &all);
     imp_moments_release(learner->context, &all);
-    return status ? status : imp_network_refresh(learner->context, &learner->teacher);
+    return status ? status : refresh_teacher(learner);
 }
 
 /* ---- Lessons ----------------------------------------------------------------------------------------------------- */
@@ -337,7 +359,7 @@ static void follow(void *user) {
 static int refresh(void *user) {
     student_learner *learner = user;
     int status = imp_trainee_refresh(&learner->trainee);
-    return status ? status : imp_network_refresh(learner->context, &learner->teacher);
+    return status ? status : refresh_teacher(learner);
 }
 
 static int write(void *user, const char *path, imp_storage storage) {
@@ -350,7 +372,10 @@ static void release(void *user) {
     release_targets(learner);
     imp_plan_free(learner->example);
     imp_plan_free(learner->pupil);
-    for (int i = 0; i < IMP_THIN_READOUTS; i++) imp_release(learner->context, learner->lessons[i].by_second);
+    for (int i = 0; i < IMP_THIN_READOUTS; i++) {
+        imp_release(learner->context, learner->lessons[i].by_second);
+        imp_release(learner->context, learner->packed[i]);
+    }
     imp_release(learner->context, learner->terms);
     imp_network_release(&learner->teacher);
     imp_trainee_release(&learner->trainee);
