@@ -232,7 +232,7 @@ static void threads_change_nothing(void **state) {
     end(&three);
 }
 
-/* ---- Sizes of styles ----------------------------------------------------------------------------------------------- */
+/* ---- Sizes of styles --------------------------------------------------------------------------------------------- */
 
 enum { STYLES = 2, LAYERS = 2, PICTURES = 3 }; /* of STYLER */
 
@@ -316,7 +316,7 @@ static void sizes_have_a_floor(void **state) {
     end_bank(&on);
 }
 
-/* ---- Going on ------------------------------------------------------------------------------------------------------ */
+/* ---- Going on ---------------------------------------------------------------------------------------------------- */
 
 static int other_crop(void *user, const char *set, uint64_t number, int side, float *planes) {
     return crop(user, set, number + 1, side, planes);
