@@ -18,6 +18,12 @@ imp_canvas imp_canvas_bare(const imp_canvas *canvas) {
     return (imp_canvas){canvas->width, canvas->height, 0};
 }
 
+imp_canvas imp_canvas_fit(const imp_canvas *whole, double side, int least) {
+    double factor = side / (whole->width > whole->height ? whole->width : whole->height);
+    return (imp_canvas){.width = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(whole->width * factor))),
+                        .height = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(whole->height * factor)))};
+}
+
 int imp_canvas_is_same(const imp_canvas *a, const imp_canvas *b) {
     return a->width == b->width && a->height == b->height && a->margin == b->margin;
 }

@@ -15,6 +15,8 @@ typedef struct imp_canvas {
 int imp_canvas_width(const imp_canvas *canvas); /* the margins included */
 int imp_canvas_height(const imp_canvas *canvas);
 imp_canvas imp_canvas_bare(const imp_canvas *canvas); /* without its margin */
+/* The size that a picture has when its longer side is side: proportions kept as far as no side is shorter than least. */
+imp_canvas imp_canvas_fit(const imp_canvas *whole, double side, int least);
 int imp_canvas_is_same(const imp_canvas *a, const imp_canvas *b);
 size_t imp_canvas_floats(const imp_canvas *canvas); /* of three planes */
 

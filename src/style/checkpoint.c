@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "formats/safetensors.h"
+#include "style/trainee.h"
 #include "style/training.h"
 
 #define FORMAT "impasto-checkpoint"
@@ -30,25 +31,6 @@ static void list_parts(imp_training *training, int i, float *parts[PARTS]) {
 
 static void name_part(const imp_training *training, int i, int part, char name[IMP_TENSOR_NAME_LIMIT + 1]) {
     snprintf(name, IMP_TENSOR_NAME_LIMIT + 1, "%s/%s", part_names[part], training->learner.parameters[i].name);
-}
-
-/* Of the styles, a line each, in the order that the network knows them by. */
-static const char *name_of(const imp_recipe_style *style) {
-    return style->name;
-}
-
-static const char *picture_of(const imp_recipe_style *style) {
-    return style->picture;
-}
-
-static char *join_styles(const imp_training *training, const char *(*of)(const imp_recipe_style *)) {
-    const imp_recipe *recipe = training->recipe;
-    size_t bytes = 1, used = 0;
-    for (int i = 0; i < recipe->style_count; i++) bytes += strlen(of(&recipe->styles[i])) + 1;
-    char *text = imp_allocate_zero(training->context, bytes, 1);
-    for (int i = 0; i < recipe->style_count && text; i++)
-        used += (size_t)sprintf(text + used, "%s\n", of(&recipe->styles[i]));
-    return text;
 }
 
 static void print_teacher(const imp_training *training, char text[IMP_CHECKSUM_LENGTH]) {
@@ -84,9 +66,9 @@ static int allocate_contents(imp_training *training, contents *what) {
     if (!what->names) return IMP_ERR_MEMORY;
     what->steps = imp_allocate_zero(training->context, count, sizeof *what->steps);
     if (!what->steps) return IMP_ERR_MEMORY;
-    what->styles = join_styles(training, name_of);
+    what->styles = imp_recipe_join_styles(training->context, training->recipe, 0);
     if (!what->styles) return IMP_ERR_MEMORY;
-    what->paintings = join_styles(training, picture_of);
+    what->paintings = imp_recipe_join_styles(training->context, training->recipe, 1);
     return what->paintings ? IMP_OK : IMP_ERR_MEMORY;
 }
 
@@ -148,7 +130,8 @@ static int is_said(const imp_tensors *tensors, const char *key, const char *text
 /* What was learnt, and from whom. */
 static int check_lesson(imp_training *training, const imp_tensors *tensors) {
     char teacher[IMP_CHECKSUM_LENGTH];
-    char *names = join_styles(training, name_of), *paintings = join_styles(training, picture_of);
+    char *names = imp_recipe_join_styles(training->context, training->recipe, 0);
+    char *paintings = imp_recipe_join_styles(training->context, training->recipe, 1);
     int known = names && paintings;
     int same = known && is_said(tensors, "styles", names, 0),
         paints = known && is_said(tensors, "paintings", paintings, 1);

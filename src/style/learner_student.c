@@ -8,7 +8,6 @@
 #include "style/directions.h"
 #include "style/moments.h"
 #include "style/student_start.h"
-#include "style/style_bank.h"
 #include "style/trainee.h"
 
 #define SAMPLE_CROPS 96 /* whose features tell the directions: a million pixels and more at the first layers */
@@ -268,13 +267,6 @@ static int make_plans(student_learner *learner) {
     return status ? status : imp_plan_create(learner->context, student, &options, &learner->pupil);
 }
 
-static void release_targets(student_learner *learner) {
-    for (int i = 0; i < IMP_THIN_READOUTS; i++) {
-        imp_map_target_free(learner->context, learner->targets[i]);
-        learner->targets[i] = NULL;
-    }
-}
-
 /* Sum of squares of a map, from its second moments. */
 static double energy(const imp_statistics *statistics) {
     double sum = 0;
@@ -342,7 +334,7 @@ static int evaluate(void *user, int64_t number, const float *crops, double *loss
     int wanted = imp_trainee_want(&learner->trainee, learner->pupil, gradients);
     (void)number;
     for (int i = 0; i < LOSS_COUNT; i++) losses[i] = 0;
-    release_targets(learner);
+    imp_map_targets_free(learner->context, learner->targets, IMP_THIN_READOUTS);
     int status = imp_plan_forward(learner->example, crops);
     if (!status) status = imp_plan_forward(learner->pupil, crops);
     if (!status) status = compare(learner, losses);
@@ -369,7 +361,7 @@ static int write(void *user, const char *path, imp_storage storage) {
 
 static void release(void *user) {
     student_learner *learner = user;
-    release_targets(learner);
+    imp_map_targets_free(learner->context, learner->targets, IMP_THIN_READOUTS);
     imp_plan_free(learner->example);
     imp_plan_free(learner->pupil);
     for (int i = 0; i < IMP_THIN_READOUTS; i++) {

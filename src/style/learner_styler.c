@@ -119,16 +119,9 @@ static void choose_styles(styler_learner *learner, int64_t number) {
     }
 }
 
-static void release_targets(styler_learner *learner) {
-    for (int i = 0; i < CONTENT_LAYERS; i++) {
-        imp_map_target_free(learner->context, learner->targets[i]);
-        learner->targets[i] = NULL;
-    }
-}
-
 /* The content layers' maps of the crops. */
 static int keep_content(styler_learner *learner, const float *crops) {
-    release_targets(learner);
+    imp_map_targets_free(learner->context, learner->targets, CONTENT_LAYERS);
     int status = imp_plan_forward(learner->photos, crops);
     for (int i = 0; i < learner->content_count && !status; i++)
         status = imp_plan_copy_map(learner->photos, i, &learner->targets[i]);
@@ -263,7 +256,7 @@ static int write(void *user, const char *path, imp_storage storage) {
 static void release(void *user) {
     styler_learner *learner = user;
     imp_context *context = learner->context;
-    release_targets(learner);
+    imp_map_targets_free(learner->context, learner->targets, CONTENT_LAYERS);
     imp_plan_free(learner->painter);
     imp_plan_free(learner->photos);
     imp_plan_free(learner->critic);

@@ -125,7 +125,7 @@ static int divisor_of(const imp_layer *layer) {
     return layer->kind == IMP_OPERATION_CONVOLUTION || layer->kind == IMP_OPERATION_MAX_POOL ? layer->stride : 1;
 }
 
-static int side_for(const imp_network *network, int layer) {
+int imp_layer_least_side(const imp_network *network, int layer) {
     int side = 1;
     for (; layer >= 0; layer = network->layers[layer].input) side *= divisor_of(&network->layers[layer]);
     return side;
@@ -135,8 +135,9 @@ int imp_loss_network_least_side(const imp_loss_network *network) {
     int least = 1;
     for (int i = 0; i < network->content_count + network->style_count; i++) {
         int is_content = i < network->content_count;
-        int side = side_for(network->network,
-                            is_content ? network->content[i].layer : network->style[i - network->content_count].layer);
+        int side =
+            imp_layer_least_side(network->network, is_content ? network->content[i].layer
+                                                              : network->style[i - network->content_count].layer);
         if (side > least) least = side;
     }
     return least;

@@ -31,7 +31,10 @@ typedef struct imp_loss_networks {
 int imp_loss_network_resolve(imp_context *context, const imp_weighted_model *models, int count, int index,
                              const imp_painting_options *options, const imp_preset *preset, imp_loss_network *out);
 
-/* The shortest side that reaches the deepest layer: a pixel is left after its pools and strides. */
+/* The shortest side that reaches a layer: a pixel is left after the pools and strides before it. */
+int imp_layer_least_side(const imp_network *network, int layer);
+
+/* The same for the deepest of all its layers. */
 int imp_loss_network_least_side(const imp_loss_network *network);
 
 #endif

@@ -192,11 +192,8 @@ int imp_settings_least_side(const imp_settings *settings) {
 }
 
 imp_canvas imp_settings_style_canvas(const imp_settings *settings, const imp_canvas *whole, const imp_canvas *beside) {
-    double least = imp_settings_least_side(settings);
     double side = (beside->width > beside->height ? beside->width : beside->height) * settings->style_scale;
-    double factor = side / (whole->width > whole->height ? whole->width : whole->height);
-    return (imp_canvas){.width = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(whole->width * factor))),
-                        .height = (int)fmin(IMP_IMAGE_MAX_SIDE, fmax(least, round(whole->height * factor)))};
+    return imp_canvas_fit(whole, side, imp_settings_least_side(settings));
 }
 
 /* Iterations of scale index (0: the coarsest) before the caller's own number. */

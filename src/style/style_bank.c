@@ -1,62 +1,28 @@
 /* The styles that a network is taught. */
 #include "style/style_bank.h"
 
-#include "style/image.h"
+#include "style/canvas.h"
+#include "style/networks.h"
+#include "style/trainee.h"
 
 /* The smallest size, as a share of the middle one of all styles at a layer. A style like the photos themselves, as a photo
    is, has a loss near 0, and must not weigh without bound. */
 #define LEAST_SIZE 1e-3
 
-static const char *layer_name_at(const void *user, int index) {
-    const imp_network *network = user;
-    return index < network->layer_count ? network->layers[index].name : NULL;
-}
-
-int imp_recipe_find_layers(imp_context *context, const imp_network *network, const imp_recipe_numbers *names,
-                           const char *what, int *layers, double *weights, int most) {
-    if (names->count < 1 || names->count > most)
-        return imp_fail(context, IMP_ERR_ARGUMENT, "losses: \"%s\" has %d layers; it must have 1 to %d", what,
-                        names->count, most);
-    for (int i = 0; i < names->count; i++) {
-        const char *name = names->items[i].name;
-        layers[i] = imp_network_find_tap(network, name);
-        weights[i] = names->items[i].value;
-        if (layers[i] < 0) {
-            const char *nearest = imp_nearest_name(name, layer_name_at, network);
-            return imp_fail(context, IMP_ERR_ARGUMENT, "losses: %s has no layer \"%.60s\"%s%s%s", network->architecture,
-                            name, nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
-        }
-        for (int k = 0; k < i; k++)
-            if (layers[k] == layers[i])
-                return imp_fail(context, IMP_ERR_ARGUMENT, "losses: the layer \"%.60s\" is there twice in \"%s\"", name,
-                                what);
-    }
-    return IMP_OK;
-}
-
 static imp_style_target **target_at(const imp_style_bank *bank, int style, int layer) {
     return &bank->targets[style * bank->layer_count + layer];
 }
 
-/* A plan that takes the statistics of one picture of this size. */
-static int make_plan(const imp_style_bank *bank, int width, int height, imp_plan **plan) {
-    imp_tap taps[IMP_BANK_LAYERS];
-    for (int i = 0; i < bank->layer_count; i++) taps[i] = (imp_tap){bank->layers[i], IMP_TAP_STATISTICS};
-    const imp_plan_options options = {.batch = 1,
-                                      .height = height,
-                                      .width = width,
-                                      .taps = taps,
-                                      .tap_count = bank->layer_count,
-                                      .average_scale = 1,
-                                      .first_padding = IMP_PADDING_REPLICATE,
-                                      .element = bank->element};
-    return imp_plan_create(bank->context, bank->network, &options, plan);
-}
-
-static int add_planes(imp_style_bank *bank, int style, const float *planes, int width, int height) {
+static int add_planes(imp_style_bank *bank, int style, const float *planes, const imp_canvas *canvas) {
     const imp_style_loss *loss = imp_style_loss_at(bank->recipe->losses.style_loss);
+    imp_tap taps[IMP_BANK_LAYERS];
     imp_plan *plan;
-    int status = make_plan(bank, width, height, &plan);
+    for (int i = 0; i < bank->layer_count; i++) taps[i] = (imp_tap){bank->layers[i], IMP_TAP_STATISTICS};
+    imp_plan_options options = imp_recipe_plan_options(bank->recipe, bank->element, taps, bank->layer_count);
+    options.batch = 1;
+    options.width = canvas->width;
+    options.height = canvas->height;
+    int status = imp_plan_create(bank->context, bank->network, &options, &plan);
     if (!status) status = imp_plan_forward(plan, planes);
     for (int i = 0; i < bank->layer_count && !status; i++) {
         imp_style_target **target = target_at(bank, style, i);
@@ -70,18 +36,20 @@ static int add_planes(imp_style_bank *bank, int style, const float *planes, int 
     return status;
 }
 
-/* The painting, with the recipe's longer side. */
+/* The painting, with the recipe's longer side, as an evaluation sees it. */
 static int add_style(imp_style_bank *bank, const imp_training_source *source, int style) {
     const imp_recipe_style *wanted = &bank->recipe->styles[style];
     imp_image image = {.size = sizeof image};
-    int status = source->picture(source->user, bank->context, wanted->picture, &image);
-    if (status < 0) return imp_fail(bank->context, status, "the painting \"%.200s\" cannot be had", wanted->picture);
-    int longer = image.width > image.height ? image.width : image.height;
-    int width = (int)((int64_t)image.width * wanted->side / longer);
-    int height = (int)((int64_t)image.height * wanted->side / longer);
     float *planes = NULL;
-    status = imp_image_to_planes(bank->context, &image, width < 1 ? 1 : width, height < 1 ? 1 : height, &planes);
-    if (!status) status = add_planes(bank, style, planes, width < 1 ? 1 : width, height < 1 ? 1 : height);
+    int least = 1, status = source->picture(source->user, bank->context, wanted->picture, &image);
+    if (status < 0) return imp_fail(bank->context, status, "the painting \"%.200s\" cannot be had", wanted->picture);
+    for (int i = 0; i < bank->layer_count; i++) {
+        int side = imp_layer_least_side(bank->network, bank->layers[i]);
+        if (side > least) least = side;
+    }
+    imp_canvas canvas = imp_canvas_fit(&(imp_canvas){image.width, image.height, 0}, wanted->side, least);
+    status = imp_image_to_planes(bank->context, &image, canvas.width, canvas.height, &planes);
+    if (!status) status = add_planes(bank, style, planes, &canvas);
     imp_release(bank->context, planes);
     imp_image_release(bank->context, &image);
     return status ? imp_fail_prefix(bank->context, status, "%.200s: ", wanted->picture) : IMP_OK;

@@ -34,8 +34,4 @@ void imp_style_bank_set_sizes(imp_style_bank *bank, const double *sums, int coun
 int imp_style_bank_evaluate(imp_style_bank *bank, int style, int layer, const imp_statistics *statistics, double weight,
                             double *value, float *by_second, float *by_sum);
 
-/* Finds layers of the network by a recipe's names; those are 1 at least. what: "style". */
-int imp_recipe_find_layers(imp_context *context, const imp_network *network, const imp_recipe_numbers *names,
-                           const char *what, int *layers, double *weights, int most);
-
 #endif

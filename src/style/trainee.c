@@ -2,6 +2,7 @@
 #include "style/trainee.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "graph/packed.h"
@@ -69,16 +70,22 @@ static int read_options(imp_context *context, const imp_recipe *recipe, const im
     return IMP_OK;
 }
 
+static const char *word_of(const imp_recipe_style *style, int pictures) {
+    return pictures ? style->picture : style->name;
+}
+
+char *imp_recipe_join_styles(imp_context *context, const imp_recipe *recipe, int pictures) {
+    size_t bytes = 1, used = 0;
+    for (int i = 0; i < recipe->style_count; i++) bytes += strlen(word_of(&recipe->styles[i], pictures)) + 1;
+    char *words = imp_allocate_zero(context, bytes, 1);
+    for (int i = 0; i < recipe->style_count && words; i++)
+        used += (size_t)sprintf(words + used, "%s\n", word_of(&recipe->styles[i], pictures));
+    return words;
+}
+
 static int name_styles(imp_context *context, const imp_recipe *recipe, imp_model *model) {
-    size_t bytes = 1;
-    for (int i = 0; i < recipe->style_count; i++) bytes += strlen(recipe->styles[i].name) + 1;
-    char *names = imp_allocate_zero(context, bytes, 1);
-    if (!names) return IMP_ERR_MEMORY;
-    for (int i = 0; i < recipe->style_count; i++) {
-        strcat(names, recipe->styles[i].name);
-        strcat(names, "\n");
-    }
-    int status = imp_model_set_styles(context, model, names);
+    char *names = imp_recipe_join_styles(context, recipe, 0);
+    int status = names ? imp_model_set_styles(context, model, names) : IMP_ERR_MEMORY;
     imp_release(context, names);
     return status;
 }
@@ -224,6 +231,33 @@ imp_plan_options imp_recipe_plan_options(const imp_recipe *recipe, imp_element e
                               .element = element};
 }
 
+static const char *layer_name_at(const void *user, int index) {
+    const imp_network *network = user;
+    return index < network->layer_count ? network->layers[index].name : NULL;
+}
+
+int imp_recipe_find_layers(imp_context *context, const imp_network *network, const imp_recipe_numbers *names,
+                           const char *what, int *layers, double *weights, int most) {
+    if (names->count < 1 || names->count > most)
+        return imp_fail(context, IMP_ERR_ARGUMENT, "losses: \"%s\" has %d layers; it must have 1 to %d", what,
+                        names->count, most);
+    for (int i = 0; i < names->count; i++) {
+        const char *name = names->items[i].name;
+        layers[i] = imp_network_find_tap(network, name);
+        weights[i] = names->items[i].value;
+        if (layers[i] < 0) {
+            const char *nearest = imp_nearest_name(name, layer_name_at, network);
+            return imp_fail(context, IMP_ERR_ARGUMENT, "losses: %s has no layer \"%.60s\"%s%s%s", network->architecture,
+                            name, nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+        }
+        for (int k = 0; k < i; k++)
+            if (layers[k] == layers[i])
+                return imp_fail(context, IMP_ERR_ARGUMENT, "losses: the layer \"%.60s\" is there twice in \"%s\"", name,
+                                what);
+    }
+    return IMP_OK;
+}
+
 int imp_recipe_check_crop(imp_context *context, const imp_recipe *recipe, int multiple) {
     if (recipe->data.crop % multiple == 0) return IMP_OK;
     return imp_fail(context, IMP_ERR_ARGUMENT, "\"crop\" in \"data\" is %d; %.60s needs a multiple of %d",
@@ -240,6 +274,13 @@ int imp_recipe_take_crops(imp_context *context, const imp_recipe *recipe, const 
             return imp_fail(context, status, "there is no crop %llu of \"%s\"", (unsigned long long)(first + i), set);
     }
     return IMP_OK;
+}
+
+void imp_map_targets_free(imp_context *context, imp_map_target **targets, int count) {
+    for (int i = 0; i < count; i++) {
+        imp_map_target_free(context, targets[i]);
+        targets[i] = NULL;
+    }
 }
 
 int imp_trainee_want(const imp_trainee *trainee, imp_plan *plan, float *const *gradients) {

@@ -32,6 +32,14 @@ int imp_trainee_refresh(imp_trainee *trainee);
 /* Plan options for the recipe's batch of crops. */
 imp_plan_options imp_recipe_plan_options(const imp_recipe *recipe, imp_element element, const imp_tap *taps, int count);
 
+/* Finds layers of a network by a recipe's names; those are 1 at least. what: "style". */
+int imp_recipe_find_layers(imp_context *context, const imp_network *network, const imp_recipe_numbers *names,
+                           const char *what, int *layers, double *weights, int most);
+
+/* The names of the styles, or of their pictures, a line each; their order is what the network knows them by. NULL: no
+   memory. */
+char *imp_recipe_join_styles(imp_context *context, const imp_recipe *recipe, int pictures);
+
 /* IMP_ERR_ARGUMENT: crops have a side that is no multiple of what the network needs. */
 int imp_recipe_check_crop(imp_context *context, const imp_recipe *recipe, int multiple);
 
@@ -39,6 +47,9 @@ int imp_recipe_check_crop(imp_context *context, const imp_recipe *recipe, int mu
    source's. */
 int imp_recipe_take_crops(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
                           const char *set, uint64_t first, float *crops);
+
+/* Of maps that are compared with for one step: targets[i] become NULL. */
+void imp_map_targets_free(imp_context *context, imp_map_target **targets, int count);
 
 /* Clears the gradients that are wanted and has the plan add to them; returns whether there are any. */
 int imp_trainee_want(const imp_trainee *trainee, imp_plan *plan, float *const *gradients);

@@ -12,6 +12,7 @@
 #include "base/image.h"
 #include "base/memory.h"
 #include "failing_allocator.h"
+#include "style/canvas.h"
 #include "style/image.h"
 
 /* Float sums of at most 35 products of values below 255 against Pillow's in double, printed with 4 decimals. */
@@ -218,6 +219,20 @@ static void resizing_keeps_depth_and_stride(void **state) {
 
 /* ---- Bad arguments ----------------------------------------------------------------------------------------------- */
 
+static void expect_fit(int width, int height, double side, int least, int new_width, int new_height) {
+    imp_canvas fitted = imp_canvas_fit(&(imp_canvas){width, height, 0}, side, least);
+    assert_int_equal(fitted.width, new_width);
+    assert_int_equal(fitted.height, new_height);
+}
+
+static void a_longer_side_keeps_proportions(void **state) {
+    (void)state;
+    expect_fit(100, 75, 50, 1, 50, 38); /* 37.5: rounded, not cut */
+    expect_fit(75, 100, 50, 1, 38, 50);
+    expect_fit(1000, 10, 64, 16, 64, 16);
+    expect_fit(2, 1, 1e6, 1, IMP_IMAGE_MAX_SIDE, IMP_IMAGE_MAX_SIDE);
+}
+
 static void expect_refused(imp_context *context, const imp_image *image, const char *words) {
     imp_image out = {.pixels = &out};
     assert_int_equal(imp_image_check(context, image, "photo"), IMP_ERR_ARGUMENT);
@@ -292,6 +307,7 @@ int main(void) {
         cmocka_unit_test(planes_round_and_survive_nan),
         cmocka_unit_test(resizing_respects_alpha),
         cmocka_unit_test(resizing_keeps_depth_and_stride),
+        cmocka_unit_test(a_longer_side_keeps_proportions),
         cmocka_unit_test(bad_images_are_refused),
         cmocka_unit_test(bad_sizes_are_refused),
         cmocka_unit_test(every_allocation_may_fail),

@@ -56,10 +56,12 @@ static int crop(void *user, const char *set, uint64_t number, int side, float *p
     return IMP_OK;
 }
 
+/* "line" is one pixel high. */
 static int picture(void *user, imp_context *context, const char *name, imp_image *image) {
-    int status = imp_image_create(context, 24, 20, 3, IMP_DEPTH_8, image);
+    int height = strcmp(name, "line") == 0 ? 1 : 20, status;
+    status = imp_image_create(context, 24, height, 3, IMP_DEPTH_8, image);
     (void)user;
-    for (int y = 0; y < 20 && !status; y++)
+    for (int y = 0; y < height && !status; y++)
         for (int x = 0; x < 24; x++)
             for (int c = 0; c < 3; c++)
                 ((uint8_t *)image->pixels)[(size_t)y * image->stride + (size_t)(3 * x + c)] =
@@ -608,6 +610,19 @@ static void a_missing_crop_keeps_its_status(void **state) {
     }
 }
 
+/* It is made as high as its layers need, as an evaluation does. */
+static void a_painting_may_be_a_line(void **state) {
+    bench on;
+    (void)state;
+    begin(&on,
+          "{\"task\": \"style\", \"network\": {\"architecture\": \"fine\"}, \"loss_network\": {\"model\": \"tiny\"},"
+          " \"losses\": {\"content\": {\"conv2_2\": 1}, \"style\": {\"conv2_1\": 1}}, \"styles\": [{\"name\": \"one\","
+          " \"picture\": \"line\", \"side\": 16}], \"data\": {\"sources\": [{}], \"crop\": 16},"
+          " \"stages\": [{\"steps\": 1}]}",
+          2);
+    end(&on);
+}
+
 static void wrong_recipes_are_refused(void **state) {
 #define WITH(network, losses)                                                                                          \
     "{\"task\": \"style\", \"network\": " network ", \"loss_network\": {\"model\": \"tiny\"}, \"losses\": " losses     \
@@ -729,6 +744,7 @@ int main(void) {
         cmocka_unit_test(a_file_paints_the_same),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_missing_crop_keeps_its_status),
+        cmocka_unit_test(a_painting_may_be_a_line),
         cmocka_unit_test(wrong_recipes_are_refused),
         cmocka_unit_test(directions_hold_what_there_is),
         cmocka_unit_test(few_channels_tell_the_others),
