@@ -188,7 +188,7 @@ static int start_trunk(student_learner *learner, const imp_moments *all) {
     for (int i = 1; i < teacher->layer_count && !status; i++) {
         const imp_layer *from = &teacher->layers[i];
         char name[IMP_NAME_LENGTH];
-        if (from->kind == IMP_OPERATION_POOL) status = tell_channels(learner, all, i, &before);
+        if (from->kind == IMP_OPERATION_POOL && all->of[i]) status = tell_channels(learner, all, i, &before);
         if (from->kind != IMP_OPERATION_CONVOLUTION || strncmp(from->name, "conv", 4) != 0 || strchr(from->name, '.'))
             continue;
         snprintf(name, sizeof name, "trunk%.20s", from->name + strlen("conv"));

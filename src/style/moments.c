@@ -3,8 +3,12 @@
 
 #include "style/trainee.h"
 
-static int is_seen(const imp_layer *layer) {
-    return layer->kind == IMP_OPERATION_RELU || layer->kind == IMP_OPERATION_POOL;
+/* A ReLU, or a pool that some layer reads: VGG's last one asks for more pixels than all that are read. */
+static int is_seen(const imp_network *network, int index) {
+    if (network->layers[index].kind != IMP_OPERATION_POOL) return network->layers[index].kind == IMP_OPERATION_RELU;
+    for (int i = index + 1; i < network->layer_count; i++)
+        if (network->layers[i].input == index) return 1;
+    return 0;
 }
 
 /* Taps on all that is seen, and zeros to add to. */
@@ -14,7 +18,7 @@ static int allocate(imp_context *context, const imp_network *network, imp_moment
     if (!moments->of) return IMP_ERR_MEMORY;
     for (int i = 0; i < network->layer_count; i++) {
         size_t channels = (size_t)network->layers[i].channels;
-        if (!is_seen(&network->layers[i])) continue;
+        if (!is_seen(network, i)) continue;
         taps[(*count)++] = (imp_tap){i, IMP_TAP_STATISTICS};
         moments->of[i] = imp_allocate_zero(context, channels * channels, sizeof(double));
         if (!moments->of[i]) return IMP_ERR_MEMORY;

@@ -7,9 +7,9 @@
 
 typedef struct imp_moments {
     int layers;
-    double *
-        *of; /* [layers] of the network: [channels, channels], a mean over pixels, added up over crops; NULL for layers
-                    that are neither a ReLU nor a pool */
+    /* [layers] of the network: [channels, channels], a mean over pixels, added up over crops; NULL for layers that are
+       neither a ReLU nor a pool that is read */
+    double **of;
 } imp_moments;
 
 /* Over count crops (rounded up to the recipe's batches) of the source's "sample". Released by imp_moments_release, after a
