@@ -59,11 +59,15 @@ static int run_once(imp_failing_allocator *allocator, int (*scenario)(imp_contex
 }
 
 int imp_test_every_allocation(int (*scenario)(imp_context *context, void *user), void *user) {
+    return imp_test_some_allocations(scenario, user, 1);
+}
+
+int imp_test_some_allocations(int (*scenario)(imp_context *context, void *user), void *user, size_t step) {
     imp_failing_allocator allocator = {0};
     size_t count;
     int result = run_once(&allocator, scenario, user);
     count = atomic_load(&allocator.made);
-    for (size_t number = 1; number <= count && result == 0; number++)
+    for (size_t number = 1; number <= count && result == 0; number += step)
         for (int after = 0; after < 2 && result == 0; after++) {
             allocator.fail_at = number;
             allocator.fail_after = after;

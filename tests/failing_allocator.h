@@ -23,4 +23,7 @@ void imp_failing_allocator_use(imp_failing_allocator *allocator, imp_context_opt
    by the scenario too. Returns 0, or -1 after telling on stderr what was wrong. */
 int imp_test_every_allocation(int (*scenario)(imp_context *context, void *user), void *user);
 
+/* The same for every step-th allocation only, of scenarios that take seconds. */
+int imp_test_some_allocations(int (*scenario)(imp_context *context, void *user), void *user, size_t step);
+
 #endif

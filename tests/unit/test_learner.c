@@ -20,6 +20,7 @@
 #include "models/fold.h"
 #include "models/vgg.h"
 #include "style/directions.h"
+#include "style/moments.h"
 #include "style/student_start.h"
 #include "style/style_bank.h"
 #include "style/styler.h"
@@ -183,24 +184,10 @@ static void a_stylers_gradient_is_its_losses_slope(void **state) {
     (void)state;
     begin(&on, STYLER(""), 2);
     check_slope(&on, 1e-3);
+    assert_true(on.losses[0] == 2 * on.losses[1] + on.losses[2] + on.losses[3]); /* those are before their weights */
     end(&on);
     begin(&on, STYLER(", \"per_style\": true, \"style_loss\": \"gram-mean-deviation\""), 2);
     check_slope(&on, 1e-3);
-    end(&on);
-}
-
-/* The first loss is the others' sum by their weights, which the others do not have. */
-static void losses_are_told_before_their_weights(void **state) {
-    static float *const none[MOST_PARAMETERS];
-    bench on;
-    (void)state;
-    begin(&on, STUDENT("thin", ""), 2);
-    evaluate(&on, none);
-    assert_true(on.losses[1] > 0 && on.losses[2] > 0 && on.losses[0] == on.losses[1] + 0.1 * on.losses[2]);
-    end(&on);
-    begin(&on, STYLER(""), 2);
-    evaluate(&on, none);
-    assert_true(on.losses[0] == 2 * on.losses[1] + on.losses[2] + on.losses[3]);
     end(&on);
 }
 
@@ -209,6 +196,7 @@ static void a_students_gradient_is_its_losses_slope(void **state) {
     (void)state;
     begin(&on, STUDENT("thin", ", \"options\": {\"channels\": 8}"), 2);
     check_slope(&on, 1e-3);
+    assert_true(on.losses[1] > 0 && on.losses[2] > 0 && on.losses[0] == on.losses[1] + 0.1 * on.losses[2]);
     end(&on);
     begin(&on, STUDENT("mobilenetv3", ""), 2);
     check_slope(&on, 1e-3);
@@ -568,8 +556,74 @@ static int make_and_evaluate(imp_context *context, void *user) {
     return status;
 }
 
+/* VGG19 that sees nothing: made at once. */
+static int blank_model(void *user, imp_context *context, const char *name, imp_model **made) {
+    const imp_architecture *known = imp_architecture_find(imp_architectures, name);
+    (void)user;
+    int status = imp_model_make(context, known, NULL, made);
+    if (!status) status = imp_model_set_preprocessing(context, *made, "torchvision");
+    for (int i = 0; !status && i < (*made)->network.parameter_count; i++) {
+        imp_parameter *parameter = &(*made)->network.parameters[i];
+        size_t bytes = imp_parameter_count(parameter) * sizeof(float);
+        parameter->data = imp_allocator_take(&(*made)->network.allocator, bytes);
+        if (parameter->data)
+            memset(parameter->data, 0, bytes);
+        else
+            status = imp_fail(context, IMP_ERR_MEMORY, "out of memory: a blank model");
+    }
+    if (!status) return IMP_OK;
+    imp_model_free(*made);
+    *made = NULL;
+    return status;
+}
+
+static int make_student(imp_context *context, void *user) {
+    const char *text =
+        "{\"task\": \"features\", \"network\": {\"architecture\": \"thin\", \"options\": {\"channels\": 4}},"
+        " \"loss_network\": {\"model\": \"vgg19\"}, \"losses\": {\"features\": {\"conv2_1\": 1}, \"style\":"
+        " {\"conv3_1\": 1}}, \"data\": {\"sources\": [{}], \"crop\": 16}, \"batch\": 2,"
+        " \"stages\": [{\"steps\": 1}]}";
+    static const imp_training_source blank = {
+        .size = sizeof blank, .crop = crop, .picture = picture, .model = blank_model};
+    imp_training *training = NULL;
+    imp_recipe *recipe = NULL;
+    (void)user;
+    int status = imp_recipe_read(context, text, strlen(text), "r.json", &recipe);
+    if (!status) status = imp_training_create(context, recipe, &blank, &training);
+    if (!status) status = imp_training_step(training, NULL);
+    imp_training_free(training);
+    imp_recipe_free(recipe);
+    return status;
+}
+
+/* What a student's making is made of, with a network that is small. */
+static int measure_and_choose(imp_context *context, void *user) {
+    enum { WIDTH = 20, KEPT = 5 };
+    const char *text = STYLER("");
+    imp_recipe *recipe = NULL;
+    imp_model *tiny = NULL;
+    imp_moments all = {0};
+    float directions[KEPT * WIDTH], others[WIDTH * KEPT];
+    int kept[KEPT], last;
+    double share;
+    int status = imp_recipe_read(context, text, strlen(text), "r.json", &recipe);
+    if (!status) status = model(user, context, "tiny", &tiny);
+    if (!status)
+        status = imp_moments_measure(context, &tiny->network, recipe, IMP_ELEMENT_F32, &source, PICTURES, &all);
+    last = status ? -1 : imp_network_find_tap(&tiny->network, "conv2_2");
+    if (!status) status = imp_leading_directions(context, all.of[last], WIDTH, KEPT, directions, &share);
+    if (!status) status = imp_choose_channels(context, all.of[last], WIDTH, KEPT, kept);
+    if (!status) status = imp_tell_channels(context, all.of[last], WIDTH, kept, KEPT, others);
+    imp_moments_release(context, &all);
+    imp_model_free(tiny);
+    imp_recipe_free(recipe);
+    return status;
+}
+
 static void every_allocation_may_fail(void **state) {
     (void)state;
+    assert_int_equal(imp_test_every_allocation(measure_and_choose, NULL), 0);
+    assert_int_equal(imp_test_some_allocations(make_student, NULL, 131), 0); /* with all of VGG19: seconds each */
     assert_int_equal(imp_test_every_allocation(make_and_evaluate, STYLER(", \"per_style\": true")), 0);
     assert_int_equal(imp_test_every_allocation(make_and_fold, NULL), 0);
 }
@@ -732,7 +786,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stylers_gradient_is_its_losses_slope),
         cmocka_unit_test(a_students_gradient_is_its_losses_slope),
-        cmocka_unit_test(losses_are_told_before_their_weights),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(styles_weigh_alike),
         cmocka_unit_test(sizes_have_a_floor),
