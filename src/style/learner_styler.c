@@ -1,6 +1,6 @@
 /* A styler learns to paint: its pictures of crops are compared with the crops (content) and with paintings (style), as a
  * loss network sees them (Johnson et al., arXiv 1603.08155). */
-#include "style/image.h"
+#include "style/networks.h"
 #include "style/style_bank.h"
 #include "style/styler.h"
 #include "style/trainee.h"
@@ -47,14 +47,9 @@ static int find_taps(styler_learner *learner) {
     if (status) return status;
     learner->content_count = losses->content.count;
     for (int i = 0; i < learner->bank.layer_count; i++)
-        learner->taps[learner->tap_count++] = (imp_tap){learner->bank.layers[i], IMP_TAP_STATISTICS};
-    for (int i = 0; i < learner->content_count; i++) {
-        int tap = 0;
-        while (tap < learner->tap_count && learner->taps[tap].layer != learner->content[i]) tap++;
-        if (tap == learner->tap_count) learner->taps[learner->tap_count++].layer = learner->content[i];
-        learner->taps[tap].use |= IMP_TAP_MAP;
-        learner->content_taps[i] = tap;
-    }
+        imp_taps_add(learner->taps, &learner->tap_count, learner->bank.layers[i], IMP_TAP_STATISTICS);
+    for (int i = 0; i < learner->content_count; i++)
+        learner->content_taps[i] = imp_taps_add(learner->taps, &learner->tap_count, learner->content[i], IMP_TAP_MAP);
     return IMP_OK;
 }
 

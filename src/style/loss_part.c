@@ -24,24 +24,17 @@ struct imp_loss_part {
     imp_tap_gradient *gradients; /* [tap_count, batch] */
 };
 
-/* The tap of a layer, added when it is new. */
-static loss_tap *tap_of_layer(imp_loss_part *part, int layer, unsigned use) {
-    int i = 0;
-    while (i < part->tap_count && part->taps[i].layer != layer) i++;
-    if (i == part->tap_count) part->taps[part->tap_count++].layer = layer;
-    part->taps[i].use |= use;
-    return &part->losses[i];
-}
-
 static void list_taps(imp_loss_part *part) {
     const imp_loss_network *network = part->network;
     for (int i = 0; i < network->style_count; i++) {
-        loss_tap *tap = tap_of_layer(part, network->style[i].layer, IMP_TAP_STATISTICS);
+        int index = imp_taps_add(part->taps, &part->tap_count, network->style[i].layer, IMP_TAP_STATISTICS);
+        loss_tap *tap = &part->losses[index];
         tap->style_weight = network->style[i].weight;
         tap->has_style = 1;
     }
     for (int i = 0; i < network->content_count; i++) {
-        loss_tap *tap = tap_of_layer(part, network->content[i].layer, IMP_TAP_MAP);
+        int index = imp_taps_add(part->taps, &part->tap_count, network->content[i].layer, IMP_TAP_MAP);
+        loss_tap *tap = &part->losses[index];
         tap->content_weight = network->content[i].weight;
         tap->has_content = 1;
     }

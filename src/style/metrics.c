@@ -52,15 +52,6 @@ void imp_evaluation_options_default(imp_evaluation_options *options) {
     if (options) *options = (imp_evaluation_options){.size = sizeof *options};
 }
 
-/* The tap of a layer, added when it is new. */
-static int tap_of_layer(imp_evaluation *evaluation, int layer, unsigned use) {
-    int i = 0;
-    while (i < evaluation->tap_count && evaluation->taps[i].layer != layer) i++;
-    if (i == evaluation->tap_count) evaluation->taps[evaluation->tap_count++].layer = layer;
-    evaluation->taps[i].use |= use;
-    return i;
-}
-
 /* What the evaluation looks at. */
 static const imp_loss_network *seen_by(const imp_evaluation *evaluation) {
     return &evaluation->settings.networks[0];
@@ -75,10 +66,12 @@ static void list_layers(imp_evaluation *evaluation) {
             layer = &layers[layer->input];
         evaluation->style[i].name = layer->name;
         evaluation->style[i].scores.name = layer->name;
-        evaluation->style[i].tap = tap_of_layer(evaluation, seen->style[i].layer, IMP_TAP_STATISTICS | IMP_TAP_MAP);
+        evaluation->style[i].tap = imp_taps_add(evaluation->taps, &evaluation->tap_count, seen->style[i].layer,
+                                                IMP_TAP_STATISTICS | IMP_TAP_MAP);
     }
     for (int i = 0; i < seen->content_count; i++)
-        evaluation->content[i].tap = tap_of_layer(evaluation, seen->content[i].layer, IMP_TAP_MAP);
+        evaluation->content[i].tap =
+            imp_taps_add(evaluation->taps, &evaluation->tap_count, seen->content[i].layer, IMP_TAP_MAP);
 }
 
 /* Checks names and numbers. What a painting says of layers and losses holds here too, by the classic preset: one scale,

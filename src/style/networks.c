@@ -119,6 +119,14 @@ int imp_loss_network_resolve(imp_context *context, const imp_weighted_model *mod
     return IMP_OK;
 }
 
+int imp_taps_add(imp_tap *taps, int *count, int layer, unsigned use) {
+    int i = 0;
+    while (i < *count && taps[i].layer != layer) i++;
+    if (i == *count) taps[(*count)++] = (imp_tap){.layer = layer};
+    taps[i].use |= use;
+    return i;
+}
+
 /* What a layer's side is divided by. */
 static int divisor_of(const imp_layer *layer) {
     if (layer->kind == IMP_OPERATION_POOL) return 2;

@@ -2,6 +2,7 @@
 #ifndef IMP_STYLE_NETWORKS_H
 #define IMP_STYLE_NETWORKS_H
 
+#include "graph/plan.h"
 #include "models/model.h"
 #include "style/preset.h"
 
@@ -30,6 +31,9 @@ typedef struct imp_loss_networks {
    none of them has is an error. Lists that the options leave open are the network's own, or the preset's. */
 int imp_loss_network_resolve(imp_context *context, const imp_weighted_model *models, int count, int index,
                              const imp_painting_options *options, const imp_preset *preset, imp_loss_network *out);
+
+/* The tap of a layer among taps [count], which grows by it when it is new; its index. Layers may serve several losses. */
+int imp_taps_add(imp_tap *taps, int *count, int layer, unsigned use);
 
 /* The shortest side that reaches a layer: a pixel is left after the pools and strides before it. */
 int imp_layer_least_side(const imp_network *network, int layer);
