@@ -15,6 +15,8 @@
 /* The teacher's pools halve a side four times, and round down what a student's strides round up. */
 #define CROP_MULTIPLE 16
 
+_Static_assert(IMP_THIN_READOUTS <= IMP_TRAINEE_MORE, "the readouts are states");
+
 enum { LOSS_TOTAL, LOSS_FEATURES, LOSS_GRAM, LOSS_COUNT };
 static const char *const loss_names[LOSS_COUNT] = {"total", "features", "gram"};
 
