@@ -22,6 +22,7 @@ typedef struct imp_map_convolution {
     imp_map in, out;
     imp_layer_weights weights;
     int kernel, stride, pad, dilation, groups;
+    int spread; /* in is read as if between its pixels there were so many of zeros, less one: backward of a stride; 0: 1 */
     int accumulate, relu;
     const imp_map *mask;
     int rows;       /* of the output, by which the way to convolve is chosen; 0: as many as it has */
@@ -95,8 +96,6 @@ typedef struct imp_backend {
     void (*pool)(imp_context *context, const imp_map_pool *job);
     size_t (*weight_gradient_scratch)(const imp_map_weight_gradient *job); /* SIZE_MAX: overflow */
     void (*weight_gradient)(imp_context *context, const imp_map_weight_gradient *job);
-    /* Pixel (y, x) of in to (y stride, x stride) of out, zeros elsewhere. */
-    void (*spread)(imp_context *context, const imp_map *in, int stride, const imp_map *out);
     /* out_gradient has the shape of job->out, in_gradient that of job->in. */
     void (*pool_backward)(imp_context *context, const imp_map_pool *job, const imp_map *out_gradient,
                           const imp_map *in_gradient, int accumulate, const imp_map *mask);

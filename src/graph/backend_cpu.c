@@ -13,6 +13,8 @@
 /* Output rows of a piece of a convolution where rows are cut: the three input rows around each are shared within
    the piece. */
 #define CONVOLUTION_ROWS 16
+/* Where outputs are few, rows of a piece for each row that is computed beside it (imp_convolution_is_narrow). */
+#define NARROW_ROWS 8
 /* Rows for each thread from which on a convolution is cut by rows, so that a thread's input stays its own. */
 #define MANY_ROWS 32
 
@@ -173,8 +175,11 @@ static void convolve_piece(void *user, const imp_piece *piece) {
     imp_view mask;
 
     imp_cpu_view_convolution(map, piece->picture, &convolution, &mask);
-    (imp_convolution_is_depthwise(map) ? job->kernels->convolve_depthwise : job->kernels->convolve)(
-        &convolution, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
+    if (map->spread > 1)
+        imp_cpu_convolve_phases(map, job->kernels, piece);
+    else
+        (imp_convolution_is_depthwise(map) ? job->kernels->convolve_depthwise : job->kernels->convolve)(
+            &convolution, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
     if (!map->accumulate) imp_cpu_zero_halo(&map->out, piece);
 }
 
@@ -191,7 +196,7 @@ static const char *convolution_name(const imp_context *context, const imp_map_co
 
 static void convolve_direct(imp_context *context, const imp_map_convolution *map) {
     convolution_job job = {.kernels = imp_cpu_kernels(context, map->in.element), .map = map};
-    int threads = imp_thread_pool_size(context->pool);
+    int threads = imp_thread_pool_size(context->pool), spread = map->spread > 1 ? map->spread : 1;
     imp_cut cut = {
         .work = convolve_piece,
         .job = &job,
@@ -200,9 +205,11 @@ static void convolve_direct(imp_context *context, const imp_map_convolution *map
         .rows = map->out.view.height,
     };
 
-    if (cut.rows >= MANY_ROWS * threads) {
+    if (cut.rows >= MANY_ROWS * spread * threads) {
         cut.blocks_each = cut.blocks;
-        cut.rows_each = CONVOLUTION_ROWS;
+        cut.rows_each = CONVOLUTION_ROWS * spread;
+        if (map->out.view.channels <= IMP_NARROW_OUTPUTS && cut.rows_each < NARROW_ROWS * (map->kernel - 1))
+            cut.rows_each = NARROW_ROWS * (map->kernel - 1);
     } else {
         cut.blocks_each = imp_smaller(job.kernels->convolve_block_step, cut.blocks);
         /* Few blocks would leave threads idle: rows are then cut as well. */
@@ -352,7 +359,6 @@ const imp_backend imp_backend_cpu = {
     .convolve = imp_cpu_convolve,
     .weight_gradient_scratch = imp_cpu_weight_gradient_scratch,
     .weight_gradient = imp_cpu_weight_gradient,
-    .spread = imp_cpu_spread,
     .pool = pool,
     .pool_backward = pool_backward,
     .relu = relu,

@@ -101,7 +101,9 @@ void imp_cpu_max_pool_backward(imp_context *context, const imp_windows *windows,
 
 /* backend_cpu_shuffle.c */
 void imp_cpu_shuffle(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask);
-void imp_cpu_spread(imp_context *context, const imp_map *in, int stride, const imp_map *out);
+
+/* backend_cpu_phases.c: a piece of the output of a direct convolution whose spread is not 1, but for its halo. */
+void imp_cpu_convolve_phases(const imp_map_convolution *map, const imp_kernels *kernels, const imp_piece *piece);
 
 /* backend_cpu_pixels.c */
 void imp_cpu_load_pixels(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels,

@@ -1,6 +1,4 @@
-/* Between channels and squares of pixels, and pixels spread among zeros: elements that only change their place. */
-#include <string.h>
-
+/* Between channels and squares of pixels: elements that only change their place. */
 #include "graph/backend_cpu.h"
 
 typedef struct shuffle_job {
@@ -56,25 +54,4 @@ void imp_cpu_shuffle(imp_context *context, const imp_map *in, const imp_map *out
     job.to_pixels = out->view.height >= in->view.height;
     job.factor = job.to_pixels ? out->view.height / in->view.height : in->view.height / out->view.height;
     imp_cpu_run_evenly(context, out, shuffle_piece, &job);
-}
-
-static void spread_piece(void *user, const imp_piece *piece) {
-    const shuffle_job *job = user;
-    const imp_map *in = job->in, *out = job->out;
-    size_t pixel = IMP_BLOCK * imp_element_bytes(out->element), row = (size_t)out->view.width * pixel;
-
-    for (int y = piece->row_begin; y < piece->row_end; y++) {
-        memset(imp_map_pixel(out, piece->picture, piece->block_begin, y, 0), 0, row);
-        if (y % job->factor || y / job->factor >= in->view.height) continue;
-        for (int x = 0; x < in->view.width; x++)
-            memcpy(imp_map_pixel(out, piece->picture, piece->block_begin, y, x * job->factor),
-                   imp_map_pixel(in, piece->picture, piece->block_begin, y / job->factor, x), pixel);
-    }
-    imp_cpu_zero_halo(out, piece);
-}
-
-void imp_cpu_spread(imp_context *context, const imp_map *in, int stride, const imp_map *out) {
-    shuffle_job job = {.in = in, .out = out, .factor = stride};
-
-    imp_cpu_run_evenly(context, out, spread_piece, &job);
 }

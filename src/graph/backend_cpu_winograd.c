@@ -61,7 +61,7 @@ static double winograd_cost(const imp_winograd *steps, const imp_map_convolution
 static double direct_cost(const imp_map_convolution *map) {
     double pixels = (double)map->out.view.height * map->out.view.width;
 
-    if (imp_convolution_is_narrow(map->in.view.channels, map->out.view.channels, map->kernel, map->stride))
+    if (imp_convolution_is_narrow(map->in.view.channels, map->out.view.channels, map->kernel, map->kernel))
         return NARROW_COST * pixels * map->in.view.channels;
     return 9 * pixels * map->in.view.channels * imp_blocks(map->out.view.channels) * IMP_BLOCK;
 }
@@ -75,7 +75,8 @@ const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_
     if (map->rows) whole.out.view.height = map->rows;
     lowest = direct_cost(&whole);
     pixels = (double)map->out.batch * whole.out.view.height * map->out.view.width;
-    if (map->kernel != 3 || map->stride != 1 || map->dilation > 1 || map->groups > 1 || pixels > MANY_PIXELS)
+    if (map->kernel != 3 || map->stride != 1 || map->spread > 1 || map->dilation > 1 || map->groups > 1 ||
+        pixels > MANY_PIXELS)
         return NULL;
     for (; *steps; steps++) {
         double cost = winograd_cost(*steps, &whole);

@@ -1,5 +1,4 @@
 /* Convolution with bias and an optional ReLU: any kernel, stride and dilation; all channels with all, or in groups. */
-#include "base/memory.h"
 #include "graph/operation.h"
 
 /* Pixels that a kernel reaches past its first one. */
@@ -46,8 +45,11 @@ static int halo_of(int pad) {
     return pad > 0 ? pad : 0;
 }
 
+/* In pixels of the gradient, which lie a stride apart; what the stride leaves over at the far side counts as padding. */
 static int convolution_gradient_halo(const imp_plan *plan, const imp_node *node) {
-    return imp_node_layer(plan, node)->stride == 1 ? halo_of(backward_pad(plan, node)) : 0;
+    int stride = imp_node_layer(plan, node)->stride;
+
+    return halo_of(backward_pad(plan, node) + stride - 1) / stride;
 }
 
 static int convolution_reads_inputs(const imp_plan *plan, const imp_node *node) {
@@ -91,29 +93,15 @@ static imp_map_convolution forward_job(const imp_plan *plan, const imp_node *nod
     };
 }
 
-/* Backward of a stride: that of stride 1 on the gradient with zeros between its pixels, of this size. Without memory. */
-static imp_map spread_gradient(const imp_plan *plan, const imp_node *node) {
-    const imp_layer *layer = imp_node_layer(plan, node);
-    const imp_view *in = &imp_node_input(plan, node, 0)->value.view;
-    imp_map spread;
-
-    /* What overflows has no floats, as convolution_scratch sees. */
-    imp_map_layout(&spread, plan->options.element, plan->options.batch, layer->channels,
-                   in->height + 2 * layer->padding - extent(layer), in->width + 2 * layer->padding - extent(layer),
-                   halo_of(backward_pad(plan, node)));
-    return spread;
-}
-
 static imp_map_convolution backward_job(const imp_plan *plan, const imp_node *node) {
     const imp_node *input = imp_node_input(plan, node, 0);
     const imp_layer *layer = imp_node_layer(plan, node);
     /* Into the halo too: all rows, those that nothing depends on too, which are zero. */
     int halo = wanted_halo(plan, node), all = halo > 0 || layer->stride > 1;
-    imp_map in = layer->stride > 1 ? spread_gradient(plan, node) : node->gradient;
     imp_map out = imp_map_extended(&input->gradient, halo);
 
     return (imp_map_convolution){
-        .in = all ? in : imp_plan_needed(plan, input, &in),
+        .in = all ? node->gradient : imp_plan_needed(plan, input, &node->gradient),
         .out = all ? out : imp_plan_needed(plan, input, &out),
         .rows = out.view.height,
         .weights = node->weights[1],
@@ -122,6 +110,7 @@ static imp_map_convolution backward_job(const imp_plan *plan, const imp_node *no
         .pad = backward_pad(plan, node),
         .dilation = imp_layer_dilation(layer),
         .groups = imp_layer_groups(layer),
+        .spread = layer->stride,
         .scratch = imp_node_region(plan, node, IMP_REGION_BACKWARD_SCRATCH),
     };
 }
@@ -148,21 +137,10 @@ static imp_map_weight_gradient gradient_job(const imp_plan *plan, const imp_node
     };
 }
 
-/* Floats of the convolution itself; those of a spread gradient lie behind them. */
-static size_t convolution_floats(const imp_plan *plan, const imp_map_convolution *job) {
-    return imp_round_up(plan->backend->convolution_scratch(plan->context, job, plan->any_threads), IMP_BLOCK);
-}
-
 static size_t convolution_scratch(const imp_plan *plan, const imp_node *node, int backward) {
     imp_map_convolution job = imp_convolution_job(plan, node, backward);
-    size_t floats = convolution_floats(plan, &job), gradient = 0;
+    size_t floats = plan->backend->convolution_scratch(plan->context, &job, plan->any_threads), gradient = 0;
 
-    if (backward && imp_node_layer(plan, node)->stride > 1) {
-        size_t spread = imp_map_floats(&job.in);
-
-        if (spread == 0 || spread > SIZE_MAX - floats) return SIZE_MAX;
-        floats += spread;
-    }
     if (backward && plan->options.training) {
         imp_map_weight_gradient by_weights = gradient_job(plan, node);
 
@@ -187,13 +165,9 @@ static void convolution_backward(imp_plan *plan, const imp_node *node, int secon
                                  const imp_contribution *contribution) {
     imp_map_convolution job = backward_job(plan, node);
     const imp_node *input = imp_node_input(plan, node, second);
-    int halo = wanted_halo(plan, node), stride = imp_node_layer(plan, node)->stride;
+    int halo = wanted_halo(plan, node);
     imp_map mask = halo ? imp_map_extended(&input->value, halo) : imp_plan_needed(plan, input, &input->value);
 
-    if (stride > 1) {
-        imp_map_place(&job.in, job.scratch + convolution_floats(plan, &job));
-        plan->backend->spread(plan->context, &node->gradient, stride, &job.in);
-    }
     job.accumulate = contribution->accumulate;
     if (contribution->mask) job.mask = &mask;
     plan->backend->convolve(plan->context, &job);

@@ -37,14 +37,46 @@ static int is_depthwise(const imp_network *network, const imp_layer *layer) {
     return imp_is_depthwise(layer->groups, in_channels(network, layer), layer->channels);
 }
 
+/* ---- Parts of kernels -------------------------------------------------------------------------------------------- */
+
+int imp_tap_step(int stride, int dilation) {
+    int common = dilation, rest = stride;
+
+    while (rest) {
+        int next = common % rest;
+
+        common = rest;
+        rest = next;
+    }
+    return stride / common;
+}
+
+imp_tap_part imp_tap_part_of(int kernel, int step, int first) {
+    return (imp_tap_part){first, first < kernel ? (kernel - 1 - first) / step + 1 : 0};
+}
+
+size_t imp_taps_before(int kernel, int step, int y, int x) {
+    int rows = 0, columns = 0;
+
+    for (int first = 0; first < y; first++) rows += imp_tap_part_of(kernel, step, first).count;
+    for (int first = 0; first < x; first++) columns += imp_tap_part_of(kernel, step, first).count;
+    return (size_t)(rows * kernel + imp_tap_part_of(kernel, step, y).count * columns);
+}
+
+size_t imp_packed_tap_bytes(const imp_kernels *kernels, int out_channels, int in_channels, int depthwise) {
+    if (depthwise) return (size_t)imp_blocks(out_channels) * IMP_BLOCK * sizeof(float);
+    return kernels->packed_bytes(out_channels, in_channels, 1, 1);
+}
+
+/* ---- Packing ----------------------------------------------------------------------------------------------------- */
+
 /* Bytes of the weights, rounded up so that the bias behind them is aligned. */
 static size_t weight_bytes(const imp_network *network, const imp_kernels *kernels, const imp_layer *layer) {
     size_t square = (size_t)layer->kernel * (size_t)layer->kernel, bytes = 0;
 
-    if (kernels && is_depthwise(network, layer))
-        bytes = (size_t)imp_blocks(layer->channels) * square * IMP_BLOCK * sizeof(float);
-    else if (kernels)
-        bytes = kernels->packed_bytes(layer->channels, in_channels(network, layer), layer->kernel, layer->kernel);
+    if (kernels)
+        bytes = square * imp_packed_tap_bytes(kernels, layer->channels, in_channels(network, layer),
+                                              is_depthwise(network, layer));
     return imp_round_up(bytes, IMP_ALIGNMENT);
 }
 
@@ -62,28 +94,82 @@ static void spread_groups(const imp_network *network, const imp_layer *layer, fl
     }
 }
 
-/* 0 when there is no memory for what is packed on the way. */
+/* What is packed: the weights [channels][in][kernel][kernel], all or of depthwise ones with an in of 1. */
+typedef struct packing {
+    const imp_kernels *kernels;
+    const float *weights;
+    int channels, in, kernel, depthwise, transpose;
+} packing;
+
+static void pack_kernels(const packing *job, int height, int width, void *packed) {
+    if (job->depthwise)
+        imp_pack_depthwise(job->weights, job->channels, height, width, job->transpose, packed);
+    else
+        job->kernels->pack_weights(job->weights, job->channels, job->in, height, width, job->transpose, packed);
+}
+
+/* One part of every kernel. */
+static void take_part(const packing *job, int step, imp_tap_part rows, imp_tap_part columns, float *part) {
+    for (int pair = 0; pair < job->channels * job->in; pair++) {
+        const float *from = job->weights + (size_t)pair * (size_t)job->kernel * (size_t)job->kernel;
+
+        for (int y = 0; y < rows.count; y++)
+            for (int x = 0; x < columns.count; x++)
+                *part++ = from[(rows.first + y * step) * job->kernel + columns.first + x * step];
+    }
+}
+
+/* 0 when there is no memory for what is packed on the way; here and below. */
+static int pack_parts(const packing *job, const imp_allocator *allocator, int step, char *packed) {
+    imp_tap_part largest = imp_tap_part_of(job->kernel, step, 0);
+    size_t taps = (size_t)largest.count * (size_t)largest.count, pairs = (size_t)job->channels * (size_t)job->in;
+    size_t tap_bytes = imp_packed_tap_bytes(job->kernels, job->channels, job->in, job->depthwise);
+    float *part = imp_allocator_take(allocator, pairs * taps * sizeof *part);
+    packing some = *job;
+
+    if (!part) return 0;
+    some.weights = part;
+    for (int y = 0; y < step; y++)
+        for (int x = 0; x < step; x++) {
+            imp_tap_part rows = imp_tap_part_of(job->kernel, step, y), columns = imp_tap_part_of(job->kernel, step, x);
+
+            if (!rows.count || !columns.count) continue;
+            take_part(job, step, rows, columns, part);
+            pack_kernels(&some, rows.count, columns.count, packed);
+            packed += (size_t)(rows.count * columns.count) * tap_bytes;
+        }
+    imp_allocator_give(allocator, part);
+    return 1;
+}
+
 static int pack(const imp_network *network, const imp_kernels *kernels, const imp_layer *layer, int transpose,
                 void *packed) {
-    const float *weights = network->parameters[layer->weight].data;
-    int in = in_channels(network, layer), kernel = layer->kernel;
+    int step = transpose ? imp_tap_step(layer->stride, imp_layer_dilation(layer)) : 1, packs = 1;
+    packing job = {.kernels = kernels,
+                   .weights = network->parameters[layer->weight].data,
+                   .channels = layer->channels,
+                   .in = in_channels(network, layer),
+                   .kernel = layer->kernel,
+                   .depthwise = is_depthwise(network, layer),
+                   .transpose = transpose};
     float *all = NULL;
 
-    if (is_depthwise(network, layer)) {
-        imp_pack_depthwise(weights, layer->channels, kernel, kernel, transpose, packed);
-        return 1;
-    }
-    if (layer->groups > 1) {
-        size_t count = (size_t)layer->channels * (size_t)in * (size_t)kernel * (size_t)kernel;
+    if (job.depthwise) {
+        job.in = 1;
+    } else if (layer->groups > 1) {
+        size_t count = (size_t)job.channels * (size_t)job.in * (size_t)job.kernel * (size_t)job.kernel;
 
         all = imp_allocator_take(&network->allocator, count * sizeof *all);
         if (!all) return 0;
         spread_groups(network, layer, all);
-        weights = all;
+        job.weights = all;
     }
-    kernels->pack_weights(weights, layer->channels, in, kernel, kernel, transpose, packed);
+    if (step > 1)
+        packs = pack_parts(&job, &network->allocator, step, packed);
+    else
+        pack_kernels(&job, job.kernel, job.kernel, packed);
     imp_allocator_give(&network->allocator, all);
-    return 1;
+    return packs;
 }
 
 static size_t bias_floats(const imp_layer *layer, int transpose) {

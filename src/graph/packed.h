@@ -10,8 +10,21 @@ typedef struct imp_packed {
     const float *bias;   /* padded with zeros to whole blocks; NULL where there is none */
 } imp_packed;
 
+/* Weights for backward of a stride are packed in parts, one for each phase of its pixels (backend_cpu_phases.c): along
+   either side of the kernel a part has every step-th tap, so that there are step x step of them, the rows outside. */
+typedef struct imp_tap_part {
+    int first, count;
+} imp_tap_part;
+
+int imp_tap_step(int stride, int dilation); /* 1: one part, the whole kernel */
+imp_tap_part imp_tap_part_of(int kernel, int step, int first);
+/* Taps of the parts before the one whose first tap is (y, x). */
+size_t imp_taps_before(int kernel, int step, int y, int x);
+/* Bytes of a tap of the packed weights of all channels. */
+size_t imp_packed_tap_bytes(const imp_kernels *kernels, int out_channels, int in_channels, int depthwise);
+
 /* Bytes that packing the layer would add to the network; 0 when it is there already. transpose: for backward-data,
-   without bias. kernels: whose weights; NULL: the bias alone. */
+   in parts where the layer has a stride, without bias. kernels: whose weights; NULL: the bias alone. */
 size_t imp_packed_missing(const imp_network *network, const imp_kernels *kernels, int layer, int transpose);
 
 /* Finds or makes the packed weights; from any thread. IMP_ERR_MEMORY. */

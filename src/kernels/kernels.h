@@ -43,7 +43,8 @@ static inline int imp_blocks(int channels) {
 /* out[o](y, x) = epilogue(bias[o] + sum over i, ky, kx of
                            weights[o][i][ky][kx] *
                            in[i](y * stride + ky * dilation - pad_y, x * stride + kx * dilation - pad_x))
-   epilogue: add what is in out (accumulate), then ReLU (relu), then keep only where mask > 0 (mask: zero elsewhere). */
+   epilogue: add what is in out (accumulate), then ReLU (relu), then keep only where mask > 0 (mask: zero elsewhere). Without
+   taps it is what is left. */
 typedef struct imp_convolution {
     imp_view in, out;
     const void *weights; /* packed by pack_weights; NULL for Winograd */
@@ -52,6 +53,7 @@ typedef struct imp_convolution {
     const float *bias;                                     /* imp_blocks(out.channels) * 16 floats, or NULL */
     int kernel_height, kernel_width, stride, pad_y, pad_x; /* the halo of in covers the padding */
     int dilation;                                          /* 0 means 1; Winograd knows no other */
+    int out_step; /* pixels from one of a row of out to the next, and of mask; 0 means 1; Winograd knows no other */
     int accumulate, relu;
     const imp_view *mask; /* of out's shape, or NULL */
 } imp_convolution;
@@ -59,12 +61,23 @@ typedef struct imp_convolution {
 static inline int imp_dilation(const imp_convolution *job) {
     return job->dilation > 1 ? job->dilation : 1;
 }
+static inline int imp_out_step(const imp_convolution *job) {
+    return job->out_step > 1 ? job->out_step : 1;
+}
 
-/* Whether the tables convolve at a third of the work (narrow.inc): 3x3, to 3 channels at most. Reads more than the rows that
-   it writes ask for, so the fewer calls the better, as ever. */
-#define IMP_NARROW_INPUTS 128
-static inline int imp_convolution_is_narrow(int in_channels, int out_channels, int kernel, int stride) {
-    return kernel == 3 && stride == 1 && out_channels <= 3 && in_channels <= IMP_NARROW_INPUTS;
+/* Whether the tables convolve at a third of the work or less (narrow.inc), where stride and dilation are 1: few outputs, of
+   several taps. Every call computes kernel_height - 1 rows more than it writes, so the fewer calls the better. */
+#define IMP_NARROW_OUTPUTS 3
+#define IMP_NARROW_KERNEL 9          /* taps along a side */
+#define IMP_NARROW_LANES 256         /* taps times outputs, in whole blocks: all that there can be */
+#define IMP_NARROW_WEIGHTS (1 << 14) /* lanes times inputs */
+static inline int imp_narrow_lanes(int out_channels, int kernel_height, int kernel_width) {
+    return imp_blocks(kernel_height * kernel_width * out_channels) * IMP_BLOCK;
+}
+static inline int imp_convolution_is_narrow(int in_channels, int out_channels, int kernel_height, int kernel_width) {
+    return out_channels <= IMP_NARROW_OUTPUTS && kernel_height * kernel_width > 1 &&
+           kernel_height <= IMP_NARROW_KERNEL && kernel_width <= IMP_NARROW_KERNEL &&
+           in_channels <= IMP_NARROW_WEIGHTS / imp_narrow_lanes(out_channels, kernel_height, kernel_width);
 }
 
 /* The steps of Winograd convolution with tiles of outputs x outputs, for 3x3 kernels of stride 1 (winograd.inc has the
