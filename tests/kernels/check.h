@@ -82,7 +82,7 @@ typedef struct output_check {
     imp_convolution *job;   /* given to the kernels but for the output */
     const void *test;       /* what both functions are given */
     void (*run)(const void *test, const imp_kernels *kernels, const imp_convolution *job, int in_pieces);
-    output_range (*range)(const void *test, const imp_kernels *kernels, int channel, int y, int x);
+    output_range (*range)(const void *test, const imp_kernels *kernels, int channel, int y, int x); /* x: of outputs */
 } output_check;
 
 /* Runs it whole and in pieces. */

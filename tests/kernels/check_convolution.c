@@ -8,7 +8,7 @@
 #define OPERATIONS_LIMIT 2000000.0 /* multiplications of a shape: the oracle is slow */
 
 typedef struct test_shape {
-    int in_channels, out_channels, height, width, kernel_height, kernel_width, stride, pad_y, pad_x, dilation;
+    int in_channels, out_channels, height, width, kernel_height, kernel_width, stride, pad_y, pad_x, dilation, out_step;
     int accumulate, relu, masked, biased, transpose;
 } test_shape;
 
@@ -18,6 +18,7 @@ typedef struct convolution_test {
     float *weights, *bias; /* weights as the caller has them: [out][in][kh][kw] before transposing */
     void *packed;
     imp_convolution job;
+    int width;                 /* outputs of a row */
     double *exact, *magnitude; /* [out][height][width] */
     char name[160];
 } convolution_test;
@@ -48,9 +49,11 @@ static convolution_test test_make(const test_shape *s) {
     int first = s->transpose ? s->in_channels : s->out_channels,
         second = s->transpose ? s->out_channels : s->in_channels;
     size_t count = (size_t)first * (size_t)second * (size_t)(s->kernel_height * s->kernel_width);
+    int pixels = (width - 1) * s->out_step + 1;
+    test.width = width;
     test.in = map_make(s->in_channels, s->height, s->width, halo);
-    test.before = map_make(s->out_channels, height, width, 1);
-    test.mask = map_make(s->out_channels, height, width, 2);
+    test.before = map_make(s->out_channels, height, pixels, 1);
+    test.mask = map_make(s->out_channels, height, pixels, 2);
     map_random(&test.in);
     map_levels(&test.mask);
     if (s->accumulate) map_fill(&test.before);
@@ -64,6 +67,7 @@ static convolution_test test_make(const test_shape *s) {
                                  .dilation = s->dilation,
                                  .pad_y = s->pad_y,
                                  .pad_x = s->pad_x,
+                                 .out_step = s->out_step,
                                  .accumulate = s->accumulate,
                                  .relu = s->relu};
     return test;
@@ -107,25 +111,25 @@ static double oracle(const convolution_test *test, int o, int y, int x, double *
                 magnitude += fabs(product);
             }
     if (s->accumulate) {
-        double before = (double)*map_at(&test->before, o, y, x);
+        double before = (double)*map_at(&test->before, o, y, x * s->out_step);
         sum += before;
         magnitude += fabs(before);
     }
     *magnitudes = magnitude;
     if (s->relu && sum < 0) sum = 0;
-    if (s->masked && !(*map_at(&test->mask, o, y, x) > 0)) *magnitudes = sum = 0;
+    if (s->masked && !(*map_at(&test->mask, o, y, x * s->out_step) > 0)) *magnitudes = sum = 0;
     return sum;
 }
 
 /* All output values, once for every table. */
 static void test_expect(convolution_test *test) {
     const imp_view *out = &test->before.view;
-    size_t count = (size_t)out->channels * (size_t)out->height * (size_t)out->width, at = 0;
+    size_t count = (size_t)out->channels * (size_t)out->height * (size_t)test->width, at = 0;
     test->exact = take(count * sizeof(double));
     test->magnitude = take(count * sizeof(double));
     for (int o = 0; o < out->channels; o++)
         for (int y = 0; y < out->height; y++)
-            for (int x = 0; x < out->width; x++, at++) test->exact[at] = oracle(test, o, y, x, &test->magnitude[at]);
+            for (int x = 0; x < test->width; x++, at++) test->exact[at] = oracle(test, o, y, x, &test->magnitude[at]);
 }
 
 /* Half of the values here have all their weights rounded up, or down: only the sum of magnitudes bounds that. */
@@ -133,7 +137,7 @@ static output_range range_of(const void *user, const imp_kernels *kernels, int c
     const convolution_test *test = user;
     const test_shape *s = &test->shape;
     const imp_view *out = &test->before.view;
-    size_t at = ((size_t)channel * (size_t)out->height + (size_t)y) * (size_t)out->width + (size_t)x;
+    size_t at = ((size_t)channel * (size_t)out->height + (size_t)y) * (size_t)test->width + (size_t)x;
     double terms = s->in_channels * s->kernel_height * s->kernel_width + 2;
     int rounds_weights = kernels->winograd[0] && kernels->winograd[0]->factor_bytes == 2;
     return (output_range){test->exact[at], sum_tolerance(terms, test->magnitude[at]) +
@@ -155,6 +159,7 @@ static void check_part(convolution_test *test, const imp_kernels *kernels) {
     test_map part = map_make(out->channels, out->height, out->width, 1);
     int block = random_below(imp_blocks(out->channels)), row = random_below(out->height);
     test->job.out = *map_give(&part, kernels);
+    test->job.out.width = test->width;
     kernels->convolve(&test->job, block, block + 1, row, row + 1);
     map_take(&part, kernels);
     expect(guarded(&part, block, block + 1, row, row + 1), "%s %s: more than its part", kernels->name, test->name);
@@ -175,9 +180,9 @@ static void check_table(convolution_test *test, const imp_kernels *kernels) {
 
 static void check_shape(const imp_kernels *const *tables, int count, const test_shape *s) {
     convolution_test test = test_make(s);
-    snprintf(test.name, sizeof test.name, "%d->%d %dx%d kernel %dx%d/%d dilation %d pad %d,%d%s%s%s%s%s",
+    snprintf(test.name, sizeof test.name, "%d->%d %dx%d kernel %dx%d/%d dilation %d pad %d,%d step %d%s%s%s%s%s",
              s->in_channels, s->out_channels, s->height, s->width, s->kernel_height, s->kernel_width, s->stride,
-             s->dilation, s->pad_y, s->pad_x, s->accumulate ? " accumulate" : "", s->relu ? " relu" : "",
+             s->dilation, s->pad_y, s->pad_x, s->out_step, s->accumulate ? " accumulate" : "", s->relu ? " relu" : "",
              s->masked ? " mask" : "", s->biased ? " bias" : "", s->transpose ? " transpose" : "");
     test_expect(&test);
     for (int i = 0; i < count; i++) check_table(&test, tables[i]);
@@ -194,6 +199,7 @@ static void check_nan(const imp_kernels *kernels) {
                     .kernel_width = 3,
                     .stride = 1,
                     .dilation = 1,
+                    .out_step = 1,
                     .pad_y = 1,
                     .pad_x = 1,
                     .relu = 1,
@@ -217,9 +223,9 @@ static void check_nan(const imp_kernels *kernels) {
 void check_convolution(const imp_kernels *const *tables, int count, int every) {
     static const int channels[] = {1, 3, 16, 17, 64, 100, 128};
     static const int sizes[][2] = {{1, 1}, {2, 3}, {5, 7}, {13, 15}, {31, 29}, {2, 71}, {3, 600}, {40, 1}};
-    static const int windows[][4] = {{1, 1, 0, 0}, {3, 3, 1, 1}, {5, 5, 2, 2}, {7, 7, 3, 3},
-                                     {3, 3, 0, 0}, {1, 3, 0, 1}, {3, 1, 2, 0}, {9, 9, 4, 4}};
-    enum { CHANNELS = 7, SIZES = 8, WINDOWS = 8, STRIDES = 3, ALL = CHANNELS * CHANNELS * SIZES * WINDOWS * STRIDES };
+    static const int windows[][4] = {{1, 1, 0, 0}, {3, 3, 1, 1}, {5, 5, 2, 2}, {7, 7, 3, 3}, {3, 3, 0, 0},
+                                     {1, 3, 0, 1}, {3, 1, 2, 0}, {9, 9, 4, 4}, {4, 3, 1, 1}, {0, 0, 0, 0}};
+    enum { CHANNELS = 7, SIZES = 8, WINDOWS = 10, STRIDES = 3, ALL = CHANNELS * CHANNELS * SIZES * WINDOWS * STRIDES };
     int tested = 0;
     for (int n = 0; n < ALL; n++) {
         const int *size = sizes[n % SIZES], *window = windows[n / SIZES % WINDOWS];
@@ -233,6 +239,7 @@ void check_convolution(const imp_kernels *const *tables, int count, int every) {
                         .pad_y = window[2] * dilation,
                         .pad_x = window[3] * dilation,
                         .dilation = dilation,
+                        .out_step = random_below(2) ? 1 : 2 + random_below(2),
                         .stride = 1 + n / (SIZES * WINDOWS * CHANNELS * CHANNELS),
                         .accumulate = epilogue & 1,
                         .relu = epilogue >> 1 & 1,

@@ -13,13 +13,14 @@ typedef struct depthwise_test {
     char name[128];
 } depthwise_test;
 
-static depthwise_test test_make(int channels, const int size[2], int kernel, int stride, int dilation) {
+static depthwise_test test_make(int channels, const int size[2], int kernel, int stride, int dilation, int out_step) {
     int halo = kernel / 2 * dilation, epilogue = random_below(32), padded = imp_blocks(channels) * IMP_BLOCK;
     int height = (size[0] - 1) / stride + 1, width = (size[1] - 1) / stride + 1;
+    int pixels = (width - 1) * out_step + 1;
     depthwise_test test = {
         .in = map_make(channels, size[0], size[1], halo),
-        .before = map_make(channels, height, width, 1),
-        .mask = map_make(channels, height, width, 2),
+        .before = map_make(channels, height, pixels, 1),
+        .mask = map_make(channels, height, pixels, 2),
         .weights = random_floats((size_t)(channels * kernel * kernel)),
         .bias = random_floats((size_t)padded),
         .packed = take((size_t)(padded * kernel * kernel) * sizeof(float)),
@@ -39,10 +40,11 @@ static depthwise_test test_make(int channels, const int size[2], int kernel, int
                                  .dilation = dilation,
                                  .pad_y = halo,
                                  .pad_x = halo,
+                                 .out_step = out_step,
                                  .accumulate = epilogue >> 3 & 1,
                                  .relu = epilogue >> 4 & 1};
-    snprintf(test.name, sizeof test.name, "depthwise %d at %dx%d kernel %d/%d dilation %d epilogue %d", channels,
-             size[0], size[1], kernel, stride, dilation, epilogue);
+    snprintf(test.name, sizeof test.name, "depthwise %d at %dx%d kernel %d/%d dilation %d step %d epilogue %d",
+             channels, size[0], size[1], kernel, stride, dilation, out_step, epilogue);
     return test;
 }
 
@@ -67,6 +69,7 @@ static double oracle(const depthwise_test *test, int c, int y, int x, double *ma
         sum += product;
         *magnitude += fabs(product);
     }
+    x *= job->out_step;
     if (job->accumulate) sum += (double)*map_at(&test->before, c, y, x);
     if (job->relu && sum < 0) sum = 0;
     return test->masked && !(*map_at(&test->mask, c, y, x) > 0) ? 0 : sum;
@@ -100,12 +103,14 @@ static void check_table(depthwise_test *test, const imp_kernels *kernels) {
 }
 
 void check_depthwise(const imp_kernels *const *tables, int count) {
-    static const int channels[] = {1, 16, 24, 40}, kernels[] = {1, 3, 5, 7};
+    static const int channels[] = {1, 16, 24, 40}, kernels[] = {0, 1, 2, 3, 5, 7};
     static const int sizes[][2] = {{1, 1}, {5, 7}, {9, 16}, {3, 37}};
-    enum { EACH = 4, ALL = EACH * EACH * EACH * 2 };
+    enum { EACH = 4, KERNELS = 6, STRIDES = 3, ALL = EACH * EACH * KERNELS * STRIDES };
     for (int n = 0; n < ALL; n++) {
-        depthwise_test test = test_make(channels[n % EACH], sizes[n / EACH % EACH], kernels[n / (EACH * EACH) % EACH],
-                                        1 + n / (EACH * EACH * EACH), 1 + random_below(3));
+        int step = random_below(2) ? 1 : 2 + random_below(2);
+        depthwise_test test =
+            test_make(channels[n % EACH], sizes[n / EACH % EACH], kernels[n / (EACH * EACH) % KERNELS],
+                      1 + n / (EACH * EACH * KERNELS), 1 + random_below(3), step);
         for (int i = 0; i < count; i++) check_table(&test, tables[i]);
         test_free(&test);
     }

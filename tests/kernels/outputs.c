@@ -15,15 +15,19 @@ void run_in_pieces(piece_function *run, const imp_convolution *job) {
     }
 }
 
-/* The first output that is too far off. Channels past the last are zero. */
+/* The first output that is too far off. Channels past the last are zero; pixels between the outputs are as before. */
 static void compare(const output_check *check, const test_map *out) {
     const imp_view *view = &out->view;
+    int step = imp_out_step(check->job);
     for (int c = 0; c < imp_blocks(view->channels) * IMP_BLOCK; c++)
         for (int y = 0; y < view->height; y++)
             for (int x = 0; x < view->width; x++) {
                 output_range range = {0, 0};
                 double value = (double)*map_at(out, c, y, x);
-                if (c < view->channels) range = check->range(check->test, check->kernels, c, y, x);
+                if (x % step)
+                    range.exact = (double)*map_at(check->before, c, y, x);
+                else if (c < view->channels)
+                    range = check->range(check->test, check->kernels, c, y, x / step);
                 if (near(value, range.exact, range.tolerance)) continue;
                 expect(0, "%s %s: channel %d (%d, %d): %g, not %g +- %g", check->kernels->name, check->name, c, y, x,
                        value, range.exact, range.tolerance);
@@ -35,6 +39,7 @@ static void compare(const output_check *check, const test_map *out) {
 static test_map run_into_copy(const output_check *check, int in_pieces) {
     test_map out = map_copy(check->before);
     check->job->out = *map_give(&out, check->kernels);
+    check->job->out.width = (out.view.width - 1) / imp_out_step(check->job) + 1;
     check->run(check->test, check->kernels, check->job, in_pieces);
     map_take(&out, check->kernels);
     return out;
