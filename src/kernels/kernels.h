@@ -157,9 +157,9 @@ typedef struct imp_kernels {
     const char *name;    /* "avx512", "avx2", "sse2", "neon", "c" ... */
     imp_element element; /* of every view that it is given */
 
-    /* Bytes that packed weights take (enough for either direction), and the packing of weights[out][in][kh][kw].
-       With transpose the packed ones are those of backward-data at stride 1: in and out swapped, the kernel turned by
-       180 degrees; its padding is kernel - 1 - pad. */
+    /* Bytes that packed weights take (enough for either direction, the same for each tap), and the packing of
+       weights[out][in][kh][kw]. With transpose the packed ones are those of backward-data at stride 1: in and out
+       swapped, the kernel turned by 180 degrees; its padding is kernel - 1 - pad. */
     size_t (*packed_bytes)(int out_channels, int in_channels, int kernel_height, int kernel_width);
     void (*pack_weights)(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
                          int transpose, void *packed);
