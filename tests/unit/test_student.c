@@ -1,0 +1,133 @@
+/* Students of all of VGG19, seconds of work each: under a sanitizer one of them has to do. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "failing_allocator.h"
+#include "learner_bench.h"
+#include "style/training.h"
+
+static void a_students_gradient_is_its_losses_slope(void **state) {
+    bench on;
+    (void)state;
+    bench_begin(&on, STUDENT("thin", ", \"options\": {\"channels\": 8}"), 2);
+    bench_check_slope(&on, 1e-3);
+    assert_true(on.losses[1] > 0 && on.losses[2] > 0 && on.losses[0] == on.losses[1] + 0.1 * on.losses[2]);
+    bench_end(&on);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
+static void the_one_with_norms_too(void **state) {
+    bench on;
+    (void)state;
+    bench_begin(&on, STUDENT("mobilenetv3", ""), 2);
+    bench_check_slope(&on, 1e-3);
+    bench_end(&on);
+}
+
+static void it_learns(void **state) {
+    (void)state;
+    bench_descend(STUDENT("thin", ", \"options\": {\"channels\": 8}"), 1e-2);
+}
+
+static void checkpoints_hold_readouts(void **state) {
+    (void)state;
+    bench_go_on(STUDENT("thin", ", \"options\": {\"channels\": 8}"), "conv3_1.readout.weight");
+}
+
+/* Running means and variances come to what a batch has, so that the loss by them, in evaluations without gradients, comes to
+   the one in training. Those change nothing. */
+static void norms_keep_what_they_saw(void **state) {
+    static float *const none[MOST_PARAMETERS];
+    enum { EVALUATIONS = 40 }; /* 0.9^40 of the first numbers is left: 1.5 % */
+    double training, before, after;
+    bench on;
+    (void)state;
+    bench_begin(&on, STUDENT("mobilenetv3", ""), 2);
+    bench_evaluate(&on, none);
+    before = on.losses[0];
+    bench_evaluate(&on, none);
+    assert_true(on.losses[0] == before);
+    for (int i = 0; i < EVALUATIONS; i++) {
+        bench_evaluate(&on, on.gradients);
+        on.learner.follow(on.learner.user);
+    }
+    training = on.losses[0];
+    bench_evaluate(&on, none);
+    after = on.losses[0];
+    /* What is left, and n - 1 in variances of as few as 4 values a picture at the last layers. */
+    if (!(fabs(after / training - 1) < 0.1 && fabs(before / training - 1) > 0.2))
+        fail_msg("the loss is %g in training, %g by the first means and %g by those kept", training, before, after);
+    bench_end(&on);
+}
+
+/* VGG19 that sees nothing: made at once. */
+static int blank_model(void *user, imp_context *context, const char *name, imp_model **made) {
+    const imp_architecture *known = imp_architecture_find(imp_architectures, name);
+    (void)user;
+    int status = imp_model_make(context, known, NULL, made);
+    if (!status) status = imp_model_set_preprocessing(context, *made, "torchvision");
+    for (int i = 0; !status && i < (*made)->network.parameter_count; i++) {
+        imp_parameter *parameter = &(*made)->network.parameters[i];
+        size_t bytes = imp_parameter_count(parameter) * sizeof(float);
+        parameter->data = imp_allocator_take(&(*made)->network.allocator, bytes);
+        if (parameter->data)
+            memset(parameter->data, 0, bytes);
+        else
+            status = imp_fail(context, IMP_ERR_MEMORY, "out of memory: a blank model");
+    }
+    if (!status) return IMP_OK;
+    imp_model_free(*made);
+    *made = NULL;
+    return status;
+}
+
+static int make_student(imp_context *context, void *user) {
+    const char *text =
+        "{\"task\": \"features\", \"network\": {\"architecture\": \"thin\", \"options\": {\"channels\": 4}},"
+        " \"loss_network\": {\"model\": \"vgg19\"}, \"losses\": {\"features\": {\"conv2_1\": 1}, \"style\":"
+        " {\"conv3_1\": 1}}, \"data\": {\"sources\": [{}], \"crop\": 16}, \"batch\": 2,"
+        " \"stages\": [{\"steps\": 1}]}";
+    imp_training_source blank = bench_source;
+    imp_training *training = NULL;
+    imp_recipe *recipe = NULL;
+    (void)user;
+    blank.model = blank_model;
+    int status = imp_recipe_read(context, text, strlen(text), "r.json", &recipe);
+    if (!status) status = imp_training_create(context, recipe, &blank, &training);
+    if (!status) status = imp_training_step(training, NULL);
+    imp_training_free(training);
+    imp_recipe_free(recipe);
+    return status;
+}
+
+static void allocations_may_fail(void **state) {
+    (void)state;
+    assert_int_equal(imp_test_some_allocations(make_student, NULL, 661), 0); /* seconds each */
+}
+
+#endif
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_students_gradient_is_its_losses_slope),
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        cmocka_unit_test(the_one_with_norms_too),
+        cmocka_unit_test(it_learns),
+        cmocka_unit_test(checkpoints_hold_readouts),
+        cmocka_unit_test(norms_keep_what_they_saw),
+        cmocka_unit_test(allocations_may_fail),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
