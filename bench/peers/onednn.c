@@ -5,12 +5,9 @@
  * winograd and direct are in f32; bf16 is direct. Where a layer has no Winograd kernel it is direct there too. Prints one
  * JSON line: the least seconds of the repeats, and which kernel each layer got. The weights are random: their values do
  * not change the time. Threads: OMP_NUM_THREADS. */
-#include <dnnl.h>
+#include "onednn.h"
+
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 enum { LAYERS = 13, MOST_STEPS = 4 * LAYERS, NAME = 64 };
 static const int channels_of[LAYERS + 1] = {3, 64, 64, 128, 128, 256, 256, 256, 256, 512, 512, 512, 512, 512};
@@ -35,29 +32,9 @@ typedef struct net_layer {
     char kernels[2][NAME]; /* forward, backward */
 } net_layer;
 
-static dnnl_engine_t engine;
-static dnnl_stream_t stream;
 static dnnl_data_type_t element = dnnl_f32;
 static dnnl_alg_kind_t algorithm = dnnl_convolution_direct;
 static const dnnl_dims_t one = {1, 1}, two = {2, 2}, none = {0, 0};
-
-static void require(dnnl_status_t status, const char *what) {
-    if (status == dnnl_success) return;
-    fprintf(stderr, "onednn: %s: status %d\n", what, (int)status);
-    exit(1);
-}
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static dnnl_memory_desc_t describe(int count, const dnnl_dims_t sizes, dnnl_data_type_t type, dnnl_format_tag_t tag) {
-    dnnl_memory_desc_t made;
-    require(dnnl_memory_desc_init_by_tag(&made, count, sizes, type, tag), "memory descriptor");
-    return made;
-}
 
 /* Maps in blocks of 16 channels, as all AVX-512 kernels of oneDNN take them. */
 static dnnl_memory_desc_t describe_map(int channels, int size, dnnl_format_tag_t tag) {
@@ -272,8 +249,7 @@ int main(int count, char **arguments) {
     }
     if (!strcmp(arguments[1], "winograd")) algorithm = dnnl_convolution_winograd;
     if (!strcmp(arguments[1], "bf16")) element = dnnl_bf16;
-    require(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine");
-    require(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
+    begin();
     build(layers, size, &forward, &backward);
     for (int i = -1; i < repeats; i++) { /* the first one is not counted */
         double there = run(&forward), both = there + run(&backward);

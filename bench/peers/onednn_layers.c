@@ -3,36 +3,11 @@
  *
  * usage: onednn_layers f32|bf16 REPEATS
  * Prints one JSON line: the least milliseconds of the repeats. Threads: OMP_NUM_THREADS. */
+#include "onednn.h"
+
 #include "../layers.h"
 
-#include <dnnl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
 enum { FORWARD, BACKWARD, WAYS };
-
-static dnnl_engine_t engine;
-static dnnl_stream_t stream;
-
-static void require(dnnl_status_t status, const char *what) {
-    if (status == dnnl_success) return;
-    fprintf(stderr, "onednn_layers: %s: status %d\n", what, (int)status);
-    exit(1);
-}
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static dnnl_memory_desc_t describe(int count, const dnnl_dims_t sizes, dnnl_data_type_t type, dnnl_format_tag_t tag) {
-    dnnl_memory_desc_t made;
-    require(dnnl_memory_desc_init_by_tag(&made, count, sizes, type, tag), "memory descriptor");
-    return made;
-}
 
 /* The memory of an argument as the kernel wants it. Random values, so that none are denormal or all zero. */
 static dnnl_memory_t take(dnnl_primitive_desc_t kernel, dnnl_query_t what) {
@@ -114,8 +89,7 @@ int main(int count, char **arguments) {
         return 2;
     }
     dnnl_data_type_t type = strcmp(arguments[1], "bf16") ? dnnl_f32 : dnnl_bf16;
-    require(dnnl_engine_create(&engine, dnnl_cpu, 0), "engine");
-    require(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags), "stream");
+    begin();
     printf("{\"version\": \"oneDNN %d.%d.%d\", \"layers\": {", dnnl_version()->major, dnnl_version()->minor,
            dnnl_version()->patch);
     for (int i = 0; i < BENCH_LAYERS; i++) {
