@@ -1,4 +1,5 @@
-/* Students of all of VGG19, seconds of work each: under a sanitizer one of them has to do. */
+/* Students of all of VGG19, seconds of work each: under the address sanitizer one of them has to do, and under the thread
+ * sanitizer none, since it has no threads that other plans have not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,15 @@
 #include "learner_bench.h"
 #include "style/training.h"
 
+#ifdef __SANITIZE_THREAD__
+#define SKIPPED 77 /* as meson knows it */
+
+int main(void) {
+    return SKIPPED;
+}
+
+#else
+
 static void a_students_gradient_is_its_losses_slope(void **state) {
     bench on;
     (void)state;
@@ -25,7 +35,7 @@ static void a_students_gradient_is_its_losses_slope(void **state) {
     bench_end(&on);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef __SANITIZE_ADDRESS__
 
 static void the_one_with_norms_too(void **state) {
     bench on;
@@ -121,7 +131,7 @@ static void allocations_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_students_gradient_is_its_losses_slope),
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef __SANITIZE_ADDRESS__
         cmocka_unit_test(the_one_with_norms_too),
         cmocka_unit_test(it_learns),
         cmocka_unit_test(checkpoints_hold_readouts),
@@ -131,3 +141,4 @@ int main(void) {
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
+#endif
