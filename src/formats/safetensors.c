@@ -202,9 +202,12 @@ uint32_t imp_checksum_add(uint32_t sum, const void *bytes, size_t length) {
     return sum;
 }
 
-void imp_safetensors_checksum(const imp_tensors *tensors, char text[IMP_CHECKSUM_LENGTH]) {
-    uint32_t sum = imp_checksum_add(0, tensors->areas[0].bytes, tensors->areas[0].length);
+void imp_checksum_print(uint32_t sum, char text[IMP_CHECKSUM_LENGTH]) {
     snprintf(text, IMP_CHECKSUM_LENGTH, "crc32:%08" PRIx32, sum);
+}
+
+void imp_safetensors_checksum(const imp_tensors *tensors, char text[IMP_CHECKSUM_LENGTH]) {
+    imp_checksum_print(imp_checksum_add(0, tensors->areas[0].bytes, tensors->areas[0].length), text);
 }
 
 int imp_safetensors_is_whole(const imp_tensors *tensors) {

@@ -9,8 +9,11 @@ int imp_safetensors_parse(imp_context *context, const uint8_t *bytes, size_t len
 /* zlib's CRC-32 of bytes, after those whose checksum is sum; 0: after none. */
 uint32_t imp_checksum_add(uint32_t sum, const void *bytes, size_t length);
 
-/* "crc32:0123abcd", of all the tensors' bytes; what imp_safetensors_write puts into the metadata as "checksum". */
+/* "crc32:0123abcd" */
 #define IMP_CHECKSUM_LENGTH 16
+void imp_checksum_print(uint32_t sum, char text[IMP_CHECKSUM_LENGTH]);
+
+/* Of all the tensors' bytes; what imp_safetensors_write puts into the metadata as "checksum". */
 void imp_safetensors_checksum(const imp_tensors *tensors, char text[IMP_CHECKSUM_LENGTH]);
 
 /* Whether the metadata's checksum is right; 1 too where there is none, in the file of another program. */

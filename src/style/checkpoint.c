@@ -33,10 +33,6 @@ static void name_part(const imp_training *training, int i, int part, char name[I
     snprintf(name, IMP_TENSOR_NAME_LIMIT + 1, "%s/%s", part_names[part], training->learner.parameters[i].name);
 }
 
-static void print_teacher(const imp_training *training, char text[IMP_CHECKSUM_LENGTH]) {
-    snprintf(text, IMP_CHECKSUM_LENGTH, "crc32:%08" PRIx32, training->learner.teacher);
-}
-
 /* ---- Saving ------------------------------------------------------------------------------------------------------ */
 
 /* What a file is made of. */
@@ -100,7 +96,7 @@ int imp_training_save(imp_training *training, const char *path) {
     char step[32], teacher[IMP_CHECKSUM_LENGTH];
     int status = gather(training, &what);
     snprintf(step, sizeof step, "%" PRId64, training->step);
-    print_teacher(training, teacher);
+    imp_checksum_print(training->learner.teacher, teacher);
     /* The writer only reads these. */
     const imp_key_value metadata[] = {
         {(char *)"format", (char *)FORMAT},
@@ -145,7 +141,7 @@ static int check_lesson(imp_training *training, const imp_tensors *tensors) {
     if (!paints)
         return imp_fail(training->context, IMP_ERR_ARGUMENT,
                         "a checkpoint of styles with other pictures than the recipe has: go on with its own recipe");
-    print_teacher(training, teacher);
+    imp_checksum_print(training->learner.teacher, teacher);
     if (training->learner.teacher == 0 || is_said(tensors, "loss_network", teacher, 1)) return IMP_OK;
     return imp_fail(training->context, IMP_ERR_ARGUMENT,
                     "a checkpoint that learnt from another loss network than \"%.200s\" of the recipe",

@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#define CONTENT_LAYERS 8
 #define SAMPLE_CROPS 64 /* whose style losses tell the sizes: a batch may be one crop, or noise alone */
 enum { LOSS_TOTAL, LOSS_CONTENT, LOSS_STYLE, LOSS_VARIATION, LOSS_COUNT };
 static const char *const loss_names[LOSS_COUNT] = {"total", "content", "style", "variation"};
@@ -20,16 +19,16 @@ typedef struct styler_learner {
     imp_model *teacher;
     imp_element element; /* of the teacher's maps */
     imp_style_bank bank;
-    int content_count, content[CONTENT_LAYERS];
-    double content_weights[CONTENT_LAYERS];
+    int content_count, content[IMP_RECIPE_CONTENT_LAYERS];
+    double content_weights[IMP_RECIPE_CONTENT_LAYERS];
     int tap_count; /* the style layers, then content layers that are none of them */
-    imp_tap taps[IMP_BANK_LAYERS + CONTENT_LAYERS];
-    int content_taps[CONTENT_LAYERS]; /* index among taps */
+    imp_tap taps[IMP_BANK_LAYERS + IMP_RECIPE_CONTENT_LAYERS];
+    int content_taps[IMP_RECIPE_CONTENT_LAYERS]; /* index among taps */
 
     imp_plan *painter; /* the network that trains */
     imp_plan *photos;  /* the teacher's, of crops: content layers */
     imp_plan *critic;  /* the teacher's, of painted crops, with backward */
-    imp_map_target *targets[CONTENT_LAYERS];
+    imp_map_target *targets[IMP_RECIPE_CONTENT_LAYERS];
     float *painted, *gradient;     /* [batch, 3, side, side] */
     float *styles;                 /* [batch, styles] */
     int *chosen;                   /* [batch] style of each picture */
@@ -43,7 +42,7 @@ typedef struct styler_learner {
 static int find_taps(styler_learner *learner) {
     const imp_recipe_losses *losses = &learner->recipe->losses;
     int status = imp_recipe_find_layers(learner->context, &learner->teacher->network, &losses->content, "content",
-                                        learner->content, learner->content_weights, CONTENT_LAYERS);
+                                        learner->content, learner->content_weights, IMP_RECIPE_CONTENT_LAYERS);
     if (status) return status;
     learner->content_count = losses->content.count;
     for (int i = 0; i < learner->bank.layer_count; i++)
@@ -55,7 +54,8 @@ static int find_taps(styler_learner *learner) {
 
 static int make_plans(styler_learner *learner) {
     const imp_network *network = &learner->trainee.model->network;
-    imp_tap paint = {imp_network_find_tap(network, IMP_STYLER_OUTPUT), IMP_TAP_PLANES}, content[CONTENT_LAYERS];
+    imp_tap paint = {imp_network_find_tap(network, IMP_STYLER_OUTPUT), IMP_TAP_PLANES},
+            content[IMP_RECIPE_CONTENT_LAYERS];
     if (paint.layer < 0)
         return imp_fail(learner->context, IMP_ERR_ARGUMENT, "%s paints nothing: it cannot learn styles",
                         network->architecture);
@@ -116,7 +116,7 @@ static void choose_styles(styler_learner *learner, int64_t number) {
 
 /* The content layers' maps of the crops. */
 static int keep_content(styler_learner *learner, const float *crops) {
-    imp_map_targets_free(learner->context, learner->targets, CONTENT_LAYERS);
+    imp_map_targets_free(learner->context, learner->targets, IMP_RECIPE_CONTENT_LAYERS);
     int status = imp_plan_forward(learner->photos, crops);
     for (int i = 0; i < learner->content_count && !status; i++)
         status = imp_plan_copy_map(learner->photos, i, &learner->targets[i]);
@@ -251,7 +251,7 @@ static int write(void *user, const char *path, imp_storage storage) {
 static void release(void *user) {
     styler_learner *learner = user;
     imp_context *context = learner->context;
-    imp_map_targets_free(learner->context, learner->targets, CONTENT_LAYERS);
+    imp_map_targets_free(learner->context, learner->targets, IMP_RECIPE_CONTENT_LAYERS);
     imp_plan_free(learner->painter);
     imp_plan_free(learner->photos);
     imp_plan_free(learner->critic);
