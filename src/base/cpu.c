@@ -53,6 +53,9 @@ unsigned imp_cpu_features(void) {
     saved = saved_registers();
     if ((saved & XCR0_AVX) != XCR0_AVX) return IMP_CPU_VECTORS;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2)) return IMP_CPU_VECTORS;
+#ifdef IMP_EMULATE_AVX512
+    return WITH_AVX512_BF16;
+#endif
     if ((b & wide) != wide || (saved & XCR0_AVX512) != XCR0_AVX512) return WITH_AVX2;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & bit_AVX512BF16)) return WITH_AVX512;
     return WITH_AVX512_BF16;

@@ -1,0 +1,110 @@
+/* The vectors of vector_avx512.h, made of smaller ones by the compiler: in its place where the option emulate_avx512 is
+   set, so that the kernels for AVX-512 can be tested, slowly, on a processor that has not got it. Products of bf16 are
+   rounded as in f32 here and flush nothing to zero. */
+#ifndef IMP_KERNELS_VECTOR_H
+#define IMP_KERNELS_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define LANES 16
+#define TILE_PIXELS 14
+#define TILE_BLOCKS 2
+typedef float vector __attribute__((vector_size(64)));
+typedef uint32_t vector_bits __attribute__((vector_size(64)));
+typedef uint16_t vector_half __attribute__((vector_size(32)));
+typedef int32_t condition __attribute__((vector_size(64))); /* a lane is -1 where it holds, else 0 */
+
+static inline vector spread(float a) {
+    return (vector){a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a};
+}
+static inline vector zero(void) {
+    return (vector){0};
+}
+static inline vector load(const float *from) {
+    vector a;
+    memcpy(&a, from, sizeof a);
+    return a;
+}
+static inline void store(float *to, vector a) {
+    memcpy(to, &a, sizeof a);
+}
+static inline vector blend(condition which, vector a, vector b) {
+    return (vector)((which & (condition)a) | (~which & (condition)b));
+}
+static inline vector keep(condition which, vector a) {
+    return (vector)(which & (condition)a);
+}
+static inline vector load_half(const uint16_t *from) {
+    vector_half a;
+    memcpy(&a, from, sizeof a);
+    return (vector)(__builtin_convertvector(a, vector_bits) << 16);
+}
+static inline vector_bits round_half(vector a) {
+    vector_bits bits = (vector_bits)a, near = bits + ((bits >> 16 & 1) + 0x7fff);
+    return (vector_bits)blend(a == a, (vector)near, (vector)(bits | 0x400000)) >> 16;
+}
+static inline void store_half(uint16_t *to, vector a) {
+    vector_half half = __builtin_convertvector(round_half(a), vector_half);
+    memcpy(to, &half, sizeof half);
+}
+static inline vector_bits spread_pair(const uint16_t *pair) {
+    uint32_t both;
+    memcpy(&both, pair, sizeof both);
+    return (vector_bits)(vector_bits){0} + both;
+}
+static inline vector spread_first(const uint16_t *pair) {
+    return (vector)(spread_pair(pair) << 16);
+}
+static inline vector spread_second(const uint16_t *pair) {
+    return (vector)(spread_pair(pair) & 0xffff0000);
+}
+static inline vector_bits load_pairs(const uint16_t *weights) {
+    vector_bits a;
+    memcpy(&a, weights, sizeof a);
+    return a;
+}
+static inline vector multiply_add_pairs(vector_bits pair, vector_bits weights, vector sum) {
+    sum += (vector)(pair & 0xffff0000) * (vector)(weights & 0xffff0000);
+    return sum + (vector)(pair << 16) * (vector)(weights << 16);
+}
+static inline void store_zipped(uint16_t *to, const uint16_t *first, const uint16_t *second) {
+    vector_half low, high;
+    memcpy(&low, first, sizeof low);
+    memcpy(&high, second, sizeof high);
+    vector_bits both = __builtin_convertvector(low, vector_bits) | __builtin_convertvector(high, vector_bits) << 16;
+    memcpy(to, &both, sizeof both);
+}
+static inline void store_pairs(uint16_t *to, vector first, vector second) {
+    vector_bits both = round_half(first) | round_half(second) << 16;
+    memcpy(to, &both, sizeof both);
+}
+static inline vector add(vector a, vector b) {
+    return a + b;
+}
+static inline vector subtract(vector a, vector b) {
+    return a - b;
+}
+static inline vector multiply(vector a, vector b) {
+    return a * b;
+}
+static inline vector divide(vector a, vector b) {
+    return a / b;
+}
+static inline vector multiply_add(vector a, vector b, vector sum) {
+    return a * b + sum;
+}
+static inline vector power_of_two(vector rounded) {
+    return (vector)(((vector_bits)rounded + 127) << 23);
+}
+static inline condition greater(vector a, vector b) {
+    return a > b;
+}
+static inline condition greater_or_nan(vector a, vector b) {
+    return (a > b) | (a != a);
+}
+static inline vector maximum(vector a, vector b) {
+    return blend(greater(a, b), a, b);
+}
+
+#endif
