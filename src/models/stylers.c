@@ -59,9 +59,8 @@ int imp_fine_build(imp_context *context, const int *options, imp_network *networ
     layer = relu(&builder, layer, "up1.relu", 0);
     layer = reflected(&builder, layer, LAST, 0, COLOURS, 1);
     skip = imp_builder_convolution(&builder, 0, SKIP, 0, COLOURS, 1, 1);
-    layer = imp_builder_add(&builder, layer, skip, "sum", 0);
-    imp_builder_layer(&builder, IMP_OPERATION_ACTIVATION, layer, IMP_STYLER_OUTPUT, 0);
-    imp_builder_last(&builder)->activation = IMP_ACTIVATION_TANH;
+    /* No tanh: where it had come to its ends, black and white, no gradient would lead back. */
+    imp_builder_add(&builder, layer, skip, IMP_STYLER_OUTPUT, 0);
     return imp_builder_end(&builder);
 }
 
