@@ -1,6 +1,8 @@
 /* What the program asks the operating system: time, memory, files, signals. */
 #include "cli/system.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -9,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -102,6 +105,11 @@ bool imp_cli_is_file(const char *path) {
 bool imp_cli_is_folder(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool imp_cli_lock_folder(const char *folder) {
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* closed, and so unlocked, by the system */
+    return descriptor < 0 || flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
 bool imp_cli_program_folder(char *folder, size_t size) {

@@ -32,6 +32,10 @@ bool imp_cli_same_file(const char *a, const char *b);
 bool imp_cli_is_file(const char *path);
 bool imp_cli_is_folder(const char *path);
 
+/* Keeps the folder for this process until it ends; false where another one that runs keeps it. Where the file system knows
+   no locks nobody is kept out. */
+bool imp_cli_lock_folder(const char *folder);
+
 /* The folder that the running program lies in: what is installed with it is found from there, wherever that is. */
 bool imp_cli_program_folder(char *folder, size_t size);
 

@@ -89,6 +89,8 @@ static int begin(train_run *run) {
     imp_training *training = run->trainer.training;
     run->progress = (imp_training_progress){.size = sizeof run->progress, .steps = run->trainer.info.steps};
     if (!imp_cli_make_folder(folder)) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", folder, strerror(errno));
+    if (!imp_cli_lock_folder(folder))
+        return imp_cli_fail(IMP_CLI_FAILURE, "%s: another 'impasto train' is writing to this folder", folder);
     if (run->settings->resume && imp_cli_is_file(run->checkpoint)) {
         int status = imp_training_load(training, run->checkpoint);
         if (status) return imp_cli_trainer_fail(&run->trainer, status);

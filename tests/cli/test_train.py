@@ -169,6 +169,16 @@ def test_a_kill_loses_at_most_the_interval(lesson):
     goes_on_to_the_same_bits(lesson, "killed")
 
 
+def test_one_training_has_a_folder(lesson):
+    write_long_recipe(lesson)
+    child = begin(lesson, "taken", 2)
+    other = run("train", "r.json", "-o", "taken", "--resume", folder=lesson)
+    child.kill()
+    child.wait()
+    assert other.code == 1 and "taken: another 'impasto train'" in other.err
+    goes_on_to_the_same_bits(lesson, "taken")
+
+
 def test_an_interruption_saves(lesson):
     write_long_recipe(lesson, checkpoint_every=1000, validation={})
     child = begin(lesson, "stopped", 2)
