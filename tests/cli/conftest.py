@@ -1,6 +1,7 @@
 """Fixtures: a folder with pictures, and a model."""
 import os
 import pathlib
+import shutil
 
 import pytest
 
@@ -30,9 +31,9 @@ def installed_model():
     return folder if (folder / "vgg19.safetensors").is_file() else None
 
 
-@pytest.fixture(scope="session", autouse=True)
-def models(tmp_path_factory):
-    """The models folder of all tests: the one with the real VGG19 where that is installed, else one with random weights."""
+@pytest.fixture(scope="session")
+def real_models(tmp_path_factory):
+    """The folder with VGG19 as it is installed, or with one of random weights where it is not."""
     folder = installed_model()
     if folder is None:
         folder = tmp_path_factory.mktemp("models")
@@ -41,5 +42,22 @@ def models(tmp_path_factory):
         done = support.run("model", "import", str(saved), "-o", str(folder / "vgg19.safetensors"))
         assert done.code == 0, done.err
         saved.unlink()
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models(real_models, tmp_path_factory):
+    """The models folder of all tests: `real_models`, but under a sanitizer one in which a network with the same taps and a
+    twentieth of the weights is named vgg19, since VGG19's weights would take most of the time."""
+    folder = real_models
+    if support.SANITIZED:
+        folder = tmp_path_factory.mktemp("small")
+        shutil.copy(support.SOURCE / "models" / "thin.safetensors", folder / "vgg19.safetensors")
     os.environ["IMPASTO_MODELS"] = str(folder)
     return folder
+
+
+@pytest.fixture
+def vgg19(real_models, monkeypatch):
+    """For what is told of VGG19 itself: its name, the layers that are no taps, its memory."""
+    monkeypatch.setenv("IMPASTO_MODELS", str(real_models))

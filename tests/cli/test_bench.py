@@ -7,7 +7,7 @@ import pytest
 from support import SANITIZED, painted
 
 
-def test_json(tmp_path):
+def test_json(tmp_path, vgg19):
     result = painted("bench", "optimize", "--size", "32", "--iterations", "3", "--precision", "f32", "--threads", "2", "--json",
                      folder=tmp_path)
     [line] = result.out.splitlines()
@@ -42,7 +42,7 @@ def test_batch(tmp_path):
     assert memory[3] > memory[1]
 
 
-def test_text(tmp_path):
+def test_text(tmp_path, vgg19):
     result = painted("bench", "optimize", "--size", "16", "--iterations", "1", folder=tmp_path)
     assert "vgg19 at 16x16 in f32, 1 picture," in result.out and "iterations an hour" in result.out
 

@@ -28,19 +28,19 @@ def test_weights_count(folder):
     assert four["total_loss"] == pytest.approx(4 * one["total_loss"])
 
 
-def test_events_tell_the_networks(folder):
+def test_events_tell_the_networks(folder, vgg19):
     start, _, end = start_and_end(folder, "--features", "vgg19:0.5,vgg19:2")
     assert start["features"] == [{"model": "vgg19", "weight": 0.5}, {"model": "vgg19", "weight": 2}]
     assert start["sketch"] is None and end["event"] == "done"
 
 
-def test_sketch(folder):
+def test_sketch(folder, vgg19):
     start, steps, end = start_and_end(folder, "--sketch", "vgg19", "--sketch-share", "0.6")
     assert start["sketch"] == {"model": "vgg19", "weight": 1} and start["scales"] == 2
     assert [step["scale"] for step in steps] == [1, 1, 2] and end["iterations"] == 3
 
 
-def test_more_networks_take_more_memory(folder):
+def test_more_networks_take_more_memory(folder, vgg19):
     memory = []
     for features in ("vgg19", "vgg19,vgg19"):
         result = painted("bench", "optimize", "--size", "64", "-n", "1", "--features", features, "--json", folder=folder)

@@ -11,7 +11,7 @@ PRINT = ["--preset", "classic", "--iterations", "3", "--size", "256", "--enlarge
 
 
 @pytest.fixture
-def large(folder):
+def large(folder, vgg19):
     write_png(folder / "photo.png", 256, 256, seed=1)
     write_png(folder / "style.png", 128, 128, seed=2)
     return folder
