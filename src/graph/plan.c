@@ -207,14 +207,13 @@ void imp_plan_run(imp_plan *plan, int again) {
     }
 }
 
-int imp_plan_forward(imp_plan *plan, const float *pixels) {
+void imp_plan_forward(imp_plan *plan, const float *pixels) {
     plan->pixels = pixels;
     plan->plane = (size_t)plan->options.height * (size_t)plan->options.width;
     imp_plan_run(plan, 0);
     plan->pixels = NULL;
     plan->ran = 1;
     plan->can_go_back = plan->options.backward;
-    return IMP_OK;
 }
 
 void imp_plan_set_styles(imp_plan *plan, const float *styles) {

@@ -69,8 +69,8 @@ int imp_plan_measure(imp_context *context, const imp_network *network, const imp
 int imp_plan_create(imp_context *context, const imp_network *network, const imp_plan_options *options, imp_plan **plan);
 void imp_plan_free(imp_plan *plan);
 
-/* pixels: [batch, 3, height, width] floats, RGB planes, 0..255. Never fails. */
-int imp_plan_forward(imp_plan *plan, const float *pixels);
+/* pixels: [batch, 3, height, width] floats, RGB planes, 0..255. */
+void imp_plan_forward(imp_plan *plan, const float *pixels);
 
 /* How much of each style the pictures have, [batch, styles], for the norms of the passes that follow; kept by the caller.
    NULL, as at first: all of the first style. */

@@ -117,7 +117,8 @@ static void choose_styles(styler_learner *learner, int64_t number) {
 /* The content layers' maps of the crops. */
 static int keep_content(styler_learner *learner, const float *crops) {
     imp_map_targets_free(learner->context, learner->targets, IMP_RECIPE_CONTENT_LAYERS);
-    int status = imp_plan_forward(learner->photos, crops);
+    int status = IMP_OK;
+    imp_plan_forward(learner->photos, crops);
     for (int i = 0; i < learner->content_count && !status; i++)
         status = imp_plan_copy_map(learner->photos, i, &learner->targets[i]);
     return status;
@@ -152,7 +153,8 @@ static int criticise(styler_learner *learner, double *losses, int backward) {
     const imp_recipe_losses *weights = &learner->recipe->losses;
     int side = learner->recipe->data.crop;
     size_t floats = 3 * (size_t)side * (size_t)side;
-    int status = imp_plan_forward(learner->critic, learner->painted);
+    int status = IMP_OK;
+    imp_plan_forward(learner->critic, learner->painted);
     for (int i = 0; i < learner->recipe->batch && !status; i++) {
         for (int k = 0; k < learner->content_count; k++) evaluate_content(learner, k, i, losses);
         for (int k = 0; k < learner->bank.layer_count && !status; k++) status = evaluate_style(learner, k, i, losses);
@@ -184,9 +186,10 @@ static int evaluate(void *user, int64_t number, const float *crops, double *loss
     for (int i = 0; i < LOSS_COUNT; i++) losses[i] = 0;
     choose_styles(learner, number);
     int status = keep_content(learner, crops);
-    if (!status) status = imp_plan_forward(learner->painter, crops);
-    if (!status) imp_plan_read_planes(learner->painter, 0, learner->painted);
-    if (!status) status = criticise(learner, losses, backward);
+    if (status) return status;
+    imp_plan_forward(learner->painter, crops);
+    imp_plan_read_planes(learner->painter, 0, learner->painted);
+    status = criticise(learner, losses, backward);
     return status || !backward ? status : teach(learner);
 }
 
@@ -194,8 +197,8 @@ static int evaluate(void *user, int64_t number, const float *crops, double *loss
 
 /* Adds the style losses of a batch of crops in all styles to sums [styles, style layers]. */
 static int add_losses(styler_learner *learner, const float *crops, double *sums) {
-    int batch = learner->recipe->batch, layers = learner->bank.layer_count, status;
-    status = imp_plan_forward(learner->critic, crops);
+    int batch = learner->recipe->batch, layers = learner->bank.layer_count, status = IMP_OK;
+    imp_plan_forward(learner->critic, crops);
     for (int i = 0; i < layers * batch && !status; i++) {
         imp_statistics statistics = imp_plan_statistics(learner->critic, i / batch, i % batch);
         for (int style = 0; style < learner->recipe->style_count && !status; style++) {
@@ -236,11 +239,12 @@ static int paint(void *user, int style, const float *planes, int width, int heig
     imp_styler *styler;
     int status =
         imp_styler_make(learner->context, learner->trainee.model, width, height, 1, learner->trainee.element, &styler);
-    if (!status) memset(learner->styles, 0, (size_t)learner->recipe->style_count * sizeof(float));
-    if (!status) learner->styles[style] = 1;
-    if (!status) status = imp_styler_paint(styler, planes, learner->styles, out);
+    if (status) return status;
+    memset(learner->styles, 0, (size_t)learner->recipe->style_count * sizeof(float));
+    learner->styles[style] = 1;
+    imp_styler_paint(styler, planes, learner->styles, out);
     imp_styler_free(styler);
-    return status;
+    return IMP_OK;
 }
 
 static int write(void *user, const char *path, imp_storage storage) {

@@ -234,7 +234,7 @@ static int set_style(imp_evaluation *evaluation, const imp_image *style) {
     int status = imp_image_to_planes(evaluation->context, style, canvas.width, canvas.height, &planes);
     if (status) return status;
     status = make_plan(evaluation, taps, seen->style_count, canvas.width, canvas.height, &plan);
-    if (!status) status = imp_plan_forward(plan, planes);
+    if (!status) imp_plan_forward(plan, planes);
     for (int i = 0; i < seen->style_count && !status; i++) status = set_style_layer(evaluation, plan, i);
     imp_plan_free(plan);
     imp_release(evaluation->context, planes);
@@ -260,7 +260,7 @@ static int set_photo(imp_evaluation *evaluation, const imp_image *photo) {
     if (!status)
         status = make_plan(evaluation, evaluation->taps, evaluation->tap_count, evaluation->width, evaluation->height,
                            &evaluation->plan);
-    if (!status) status = imp_plan_forward(evaluation->plan, evaluation->photo);
+    if (!status) imp_plan_forward(evaluation->plan, evaluation->photo);
     for (int i = 0; i < seen_by(evaluation)->content_count && !status; i++)
         status = imp_plan_copy_map(evaluation->plan, evaluation->content[i].tap, &evaluation->content[i].target);
     return status;
@@ -354,8 +354,8 @@ static int score_style(imp_evaluation *evaluation, int index, imp_scores *scores
 
 static int score_planes(imp_evaluation *evaluation, const float *planes, imp_scores *scores) {
     int status = score_pixels(evaluation, planes, scores);
-    if (!status) status = imp_plan_forward(evaluation->plan, planes);
     if (status) return status;
+    imp_plan_forward(evaluation->plan, planes);
     score_content(evaluation, scores);
     for (int i = 0; i < seen_by(evaluation)->style_count && !status; i++) status = score_style(evaluation, i, scores);
     if (!status && !isfinite(scores->content_loss + scores->style_loss))

@@ -48,8 +48,9 @@ int imp_moments_measure(imp_context *context, const imp_network *network, const 
     if (!status) status = imp_plan_create(context, network, &options, &plan);
     for (int first = 0; first < count && !status; first += recipe->batch) {
         status = imp_recipe_take_crops(context, recipe, source, "sample", (uint64_t)first, crops);
-        if (!status) status = imp_plan_forward(plan, crops);
-        if (!status) add(plan, &options, moments);
+        if (status) break;
+        imp_plan_forward(plan, crops);
+        add(plan, &options, moments);
     }
     imp_plan_free(plan);
     imp_release(context, taps);

@@ -23,7 +23,7 @@ static int add_planes(imp_style_bank *bank, int style, const float *planes, cons
     options.width = canvas->width;
     options.height = canvas->height;
     int status = imp_plan_create(bank->context, bank->network, &options, &plan);
-    if (!status) status = imp_plan_forward(plan, planes);
+    if (!status) imp_plan_forward(plan, planes);
     for (int i = 0; i < bank->layer_count && !status; i++) {
         imp_style_target **target = target_at(bank, style, i);
         imp_statistics statistics = imp_plan_statistics(plan, i, 0);

@@ -127,14 +127,12 @@ static void cut(const imp_styler *styler, float *planes) {
                    (size_t)styler->width * sizeof(float));
 }
 
-int imp_styler_paint(imp_styler *styler, const float *planes, const float *styles, float *out) {
+void imp_styler_paint(imp_styler *styler, const float *planes, const float *styles, float *out) {
     pad(styler, planes);
     imp_plan_set_styles(styler->plan, styles);
-    int status = imp_plan_forward(styler->plan, styler->in);
-    if (status) return status;
+    imp_plan_forward(styler->plan, styler->in);
     imp_plan_read_planes(styler->plan, 0, styler->out);
     cut(styler, out);
-    return IMP_OK;
 }
 
 /* ---- The public interface ---------------------------------------------------------------------------------------- */
@@ -223,8 +221,9 @@ static int paint_and_blend(imp_styler *styler, float *planes, const float *share
     size_t pixels = (size_t)styler->width * (size_t)styler->height;
     float *painted = imp_allocate_zero(styler->context, pixels, 3 * sizeof *painted);
     if (!painted) return IMP_ERR_MEMORY;
-    int status = imp_styler_paint(styler, planes, shares, painted);
-    if (!status && styler->keep_colors) status = imp_colour_keep(styler->context, painted, planes, pixels);
+    int status = IMP_OK;
+    imp_styler_paint(styler, planes, shares, painted);
+    if (styler->keep_colors) status = imp_colour_keep(styler->context, painted, planes, pixels);
     float share = (float)strength;
     for (size_t i = 0; i < 3 * pixels && !status; i++) planes[i] += share * (painted[i] - planes[i]);
     imp_release(styler->context, painted);

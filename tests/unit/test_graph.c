@@ -133,9 +133,9 @@ static void test_same_bits_again(void **state) {
     first = results(&made, &count);
     bright = naive_allocate(made.pixel_count, sizeof *bright);
     for (size_t i = 0; i < made.pixel_count; i++) bright[i] = INFINITY;
-    assert_int_equal(imp_plan_forward(made.plan, bright), IMP_OK);
+    imp_plan_forward(made.plan, bright);
     fixture_backward(&made, bright);
-    assert_int_equal(imp_plan_forward(made.plan, made.pixels), IMP_OK);
+    imp_plan_forward(made.plan, made.pixels);
     second = results(&made, &count);
     assert_memory_equal(first, second, count * sizeof *first);
     free(first);
@@ -153,7 +153,7 @@ static void test_nan_shows(void **state) {
     (void)state;
     fixture_make(&made, context, &small, 1);
     made.pixels[5] = NAN;
-    assert_int_equal(imp_plan_forward(made.plan, made.pixels), IMP_OK);
+    imp_plan_forward(made.plan, made.pixels);
     for (int tap = 0; tap < COUNT(taps); tap++) {
         assert_true(isnan(imp_plan_statistics(made.plan, tap, 0).sum[0]));
         assert_true(isnan(imp_plan_statistics(made.plan, tap, 0).second[0]));
@@ -182,7 +182,7 @@ static void test_kept_maps(void **state) {
     options = made.options;
     options.backward = 0;
     assert_int_equal(imp_plan_create(context, &made.network, &options, &forward_only), IMP_OK);
-    assert_int_equal(imp_plan_forward(forward_only, made.pixels), IMP_OK);
+    imp_plan_forward(forward_only, made.pixels);
     assert_true(imp_plan_map_loss(forward_only, 1, 0, made.targets[1], &values) == before);
     assert_memory_equal(imp_plan_statistics(forward_only, 0, 1).second, imp_plan_statistics(made.plan, 0, 1).second,
                         24 * 24 * sizeof(float));
@@ -206,7 +206,7 @@ static void *make_and_run(void *user) {
 
     work->context = fixture_context(1, NULL);
     work->status = imp_plan_create(work->context, work->network, &work->made->options, &work->plan);
-    if (work->status == IMP_OK) work->status = imp_plan_forward(work->plan, work->made->pixels);
+    if (work->status == IMP_OK) imp_plan_forward(work->plan, work->made->pixels);
     return NULL;
 }
 
@@ -372,8 +372,8 @@ static int run_all(imp_context *context, void *user) {
 
     if (status == IMP_OK) status = imp_plan_create(context, &network, &options, &plan);
     if (status == IMP_OK) {
-        status = imp_plan_forward(plan, pixels);
-        if (status == IMP_OK) status = imp_plan_copy_map(plan, 1, &target);
+        imp_plan_forward(plan, pixels);
+        status = imp_plan_copy_map(plan, 1, &target);
         gradients[1] = (imp_tap_gradient){.map_weight = 1, .target = target};
         if (status == IMP_OK) status = imp_plan_backward(plan, gradients, gradient);
         imp_map_target_free(context, target);
