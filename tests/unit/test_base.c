@@ -1,11 +1,4 @@
 /* Contexts, errors and memory. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +6,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/thread.h"
-
-static imp_context *context_with(int threads, size_t limit) {
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    options.memory_limit = limit;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
-    return context;
-}
+#include "unit.h"
 
 /* An allocator that does not keep to what impasto.h asks. */
 static void *allocate_askew(void *user, size_t bytes) {
@@ -123,7 +107,7 @@ static void every_status_has_words(void **state) {
 }
 
 static void errors_are_one_clean_line(void **state) {
-    imp_context *context = context_with(1, 0);
+    imp_context *context = make_context(1, 0);
     char longer[2 * IMP_ERROR_LENGTH];
     (void)state;
     assert_string_equal(imp_error(context), "");
@@ -170,7 +154,7 @@ static void log_reaches_the_caller(void **state) {
 }
 
 static void memory_is_aligned_and_counted(void **state) {
-    imp_context *context = context_with(1, 0);
+    imp_context *context = make_context(1, 0);
     imp_context_info info = {.size = sizeof info};
     size_t start = atomic_load(&context->memory_now);
     void *blocks[100];
@@ -192,7 +176,7 @@ static void memory_is_aligned_and_counted(void **state) {
 }
 
 static void memory_limit_holds(void **state) {
-    imp_context *context = context_with(1, 10000000);
+    imp_context *context = make_context(1, 10000000);
     void *first = imp_allocate(context, 4000000), *grown;
     (void)state;
     assert_non_null(first);
@@ -212,7 +196,7 @@ static void memory_limit_holds(void **state) {
 }
 
 static void memory_sizes_that_overflow_fail(void **state) {
-    imp_context *context = context_with(1, 0);
+    imp_context *context = make_context(1, 0);
     size_t product = 5;
     (void)state;
     assert_null(imp_allocate(context, SIZE_MAX));
@@ -230,7 +214,7 @@ static void memory_sizes_that_overflow_fail(void **state) {
 }
 
 static void memory_helpers(void **state) {
-    imp_context *context = context_with(1, 0);
+    imp_context *context = make_context(1, 0);
     imp_allocator allocator = imp_context_allocator(context);
     uint64_t *zeros = imp_allocate_zero(context, 1000, 8);
     char *copy = imp_duplicate(context, "brush");
@@ -252,7 +236,7 @@ static void memory_helpers(void **state) {
 }
 
 static void an_allocator_that_does_not_align_is_refused(void **state) {
-    imp_context *context = context_with(1, 0);
+    imp_context *context = make_context(1, 0);
     void *(*allocate)(void *, size_t) = context->options.allocate;
     void (*release)(void *, void *) = context->options.release;
     size_t held = atomic_load(&context->memory_now);

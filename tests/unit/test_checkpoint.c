@@ -1,11 +1,4 @@
 /* Checkpoints: the same bits after going on, what is refused, full disks, and a process that is killed. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +9,7 @@
 
 #include "formats/safetensors.h"
 #include "toy_learner.h"
+#include "unit.h"
 
 #define STAGES                                                                                                         \
     "{\"steps\": 4, \"train\": [\"mix.*\"], \"warm_up\": 2}, {\"steps\": 6, \"learning_rate\": 0.02, \"schedule\": "   \
@@ -41,10 +35,7 @@ typedef struct run {
 } run;
 
 static void begin_with(run *on, const char *text, int threads) {
-    imp_context_options options;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    assert_int_equal(imp_context_create(&options, &on->context), IMP_OK);
+    on->context = make_context(threads, 0);
     if (imp_recipe_read(on->context, text, strlen(text), "r.json", &on->recipe)) fail_msg("%s", imp_error(on->context));
     on->source = toy_source(NULL);
     imp_learner learner = toy_learner(&on->it, on->recipe);

@@ -1,28 +1,13 @@
 /* Colour transfer: statistics after matching, chroma and luma after keeping, grey and constant pictures. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/random.h"
 #include "style/colour.h"
+#include "unit.h"
 
-#define COUNT 5000
-
-static imp_context *context_with(int threads) {
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
-    return context;
-}
+#define PIXELS 5000
 
 /* Colours along three axes of a seed's choosing, around a mean, inside 0..255 nearly always. */
 static float *colours(size_t count, uint64_t seed, double spread) {
@@ -64,17 +49,17 @@ static int all_finite(const float *values, size_t count) {
 }
 
 static void matched_colours_have_the_photos_statistics(void **state) {
-    float *style = colours(COUNT, 1, 12), *photo = colours(COUNT / 3, 2, 20),
-          *again = malloc(3 * COUNT * sizeof(float));
+    float *style = colours(PIXELS, 1, 12), *photo = colours(PIXELS / 3, 2, 20),
+          *again = malloc(3 * PIXELS * sizeof(float));
     double mean[3], wanted_mean[3], covariance[3][3], wanted[3][3];
     (void)state;
-    memcpy(again, style, 3 * COUNT * sizeof(float));
-    imp_context *one = context_with(1), *three = context_with(3);
-    assert_int_equal(imp_colour_match(one, style, COUNT, photo, COUNT / 3), IMP_OK);
-    assert_int_equal(imp_colour_match(three, again, COUNT, photo, COUNT / 3), IMP_OK);
-    assert_memory_equal(style, again, 3 * COUNT * sizeof(float));
-    measure(style, COUNT, mean, covariance);
-    measure(photo, COUNT / 3, wanted_mean, wanted);
+    memcpy(again, style, 3 * PIXELS * sizeof(float));
+    imp_context *one = make_context(1, 0), *three = make_context(3, 0);
+    assert_int_equal(imp_colour_match(one, style, PIXELS, photo, PIXELS / 3), IMP_OK);
+    assert_int_equal(imp_colour_match(three, again, PIXELS, photo, PIXELS / 3), IMP_OK);
+    assert_memory_equal(style, again, 3 * PIXELS * sizeof(float));
+    measure(style, PIXELS, mean, covariance);
+    measure(photo, PIXELS / 3, wanted_mean, wanted);
     double size = wanted[0][0] + wanted[1][1] + wanted[2][2];
     for (int i = 0; i < 3; i++) {
         assert_true(fabs(mean[i] - wanted_mean[i]) < 1e-3); /* f32 pixels */
@@ -89,36 +74,36 @@ static void matched_colours_have_the_photos_statistics(void **state) {
 }
 
 static void a_picture_matched_to_itself_stays(void **state) {
-    imp_context *context = context_with(1);
-    float *style = colours(COUNT, 3, 20), *before = malloc(3 * COUNT * sizeof(float));
+    imp_context *context = make_context(1, 0);
+    float *style = colours(PIXELS, 3, 20), *before = malloc(3 * PIXELS * sizeof(float));
     (void)state;
-    memcpy(before, style, 3 * COUNT * sizeof(float));
-    assert_int_equal(imp_colour_match(context, style, COUNT, before, COUNT), IMP_OK);
+    memcpy(before, style, 3 * PIXELS * sizeof(float));
+    assert_int_equal(imp_colour_match(context, style, PIXELS, before, PIXELS), IMP_OK);
     /* 1/12 against a variance of hundreds along most axes: under one level of 8 bits. */
-    for (size_t i = 0; i < 3 * COUNT; i++) assert_true(fabsf(style[i] - before[i]) < 1);
+    for (size_t i = 0; i < 3 * PIXELS; i++) assert_true(fabsf(style[i] - before[i]) < 1);
     free(style);
     free(before);
     imp_context_free(context);
 }
 
 static void grey_and_constant_pictures(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     (void)state;
     for (int style_kind = 0; style_kind < 4; style_kind++)
         for (int photo_kind = 0; photo_kind < 4; photo_kind++) {
-            float *pictures[2] = {colours(COUNT, 4, 20), colours(COUNT, 5, 20)};
+            float *pictures[2] = {colours(PIXELS, 4, 20), colours(PIXELS, 5, 20)};
             int kinds[2] = {style_kind, photo_kind};
             for (int k = 0; k < 2; k++)
-                for (size_t i = 0; i < 3 * COUNT; i++) {
-                    if (kinds[k] == 1) pictures[k][i] = pictures[k][i % COUNT]; /* grey */
+                for (size_t i = 0; i < 3 * PIXELS; i++) {
+                    if (kinds[k] == 1) pictures[k][i] = pictures[k][i % PIXELS]; /* grey */
                     if (kinds[k] == 2) pictures[k][i] = 77;
                     if (kinds[k] == 3) pictures[k][i] = 128 + (float)(i % 2); /* flat but for the last bit */
                 }
-            assert_int_equal(imp_colour_match(context, pictures[0], COUNT, pictures[1], COUNT), IMP_OK);
-            assert_true(all_finite(pictures[0], 3 * COUNT));
+            assert_int_equal(imp_colour_match(context, pictures[0], PIXELS, pictures[1], PIXELS), IMP_OK);
+            assert_true(all_finite(pictures[0], 3 * PIXELS));
             double mean[3], wanted[3], covariance[3][3];
-            measure(pictures[0], COUNT, mean, covariance);
-            measure(pictures[1], COUNT, wanted, covariance);
+            measure(pictures[0], PIXELS, mean, covariance);
+            measure(pictures[1], PIXELS, wanted, covariance);
             for (int i = 0; i < 3; i++) assert_true(fabs(mean[i] - wanted[i]) < 1e-2); /* f32 pixels and transform */
             free(pictures[0]);
             free(pictures[1]);
@@ -132,20 +117,21 @@ static void grey_and_constant_pictures(void **state) {
 }
 
 static void kept_colours(void **state) {
-    imp_context *context = context_with(3);
-    float *painted = colours(COUNT, 6, 20), *photo = colours(COUNT, 7, 20), *before = malloc(3 * COUNT * sizeof(float));
+    imp_context *context = make_context(3, 0);
+    float *painted = colours(PIXELS, 6, 20), *photo = colours(PIXELS, 7, 20),
+          *before = malloc(3 * PIXELS * sizeof(float));
     (void)state;
-    memcpy(before, painted, 3 * COUNT * sizeof(float));
-    assert_int_equal(imp_colour_keep(context, painted, photo, COUNT), IMP_OK);
-    for (size_t p = 0; p < COUNT; p++) {
+    memcpy(before, painted, 3 * PIXELS * sizeof(float));
+    assert_int_equal(imp_colour_keep(context, painted, photo, PIXELS), IMP_OK);
+    for (size_t p = 0; p < PIXELS; p++) {
         const float *now = painted + p, *old = before + p, *from = photo + p;
-        double luma = 0.299 * now[0] + 0.587 * now[COUNT] + 0.114 * now[2 * COUNT];
-        double wanted = 0.299 * old[0] + 0.587 * old[COUNT] + 0.114 * old[2 * COUNT];
+        double luma = 0.299 * now[0] + 0.587 * now[PIXELS] + 0.114 * now[2 * PIXELS];
+        double wanted = 0.299 * old[0] + 0.587 * old[PIXELS] + 0.114 * old[2 * PIXELS];
         /* f32 on the 0..255 scale: 1.5e-5 each of a few operations. */
         assert_true(fabs(luma - wanted) < 2e-4);
         /* Cb and Cr differ by the differences of channels alone. */
-        assert_true(fabs(((double)now[2 * COUNT] - now[0]) - ((double)from[2 * COUNT] - from[0])) < 2e-4);
-        assert_true(fabs(((double)now[COUNT] - now[0]) - ((double)from[COUNT] - from[0])) < 2e-4);
+        assert_true(fabs(((double)now[2 * PIXELS] - now[0]) - ((double)from[2 * PIXELS] - from[0])) < 2e-4);
+        assert_true(fabs(((double)now[PIXELS] - now[0]) - ((double)from[PIXELS] - from[0])) < 2e-4);
     }
     free(painted);
     free(photo);

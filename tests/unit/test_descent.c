@@ -1,11 +1,4 @@
 /* What steers a descent: octaves, the content's lead, the rule for stopping. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +7,7 @@
 #include "failing_allocator.h"
 #include "style/course.h"
 #include "style/octaves.h"
+#include "unit.h"
 
 #define MOST (3 * 61 * 50)
 
@@ -34,12 +28,8 @@ static double product(const float *a, const float *b, size_t count) {
 }
 
 static void apply(int height, int width, int threads, double growth, float *planes) {
-    imp_context_options options;
-    imp_context *context;
+    imp_context *context = make_context(threads, 0);
     imp_octaves *octaves;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
     assert_int_equal(imp_octaves_create(context, height, width, growth, &octaves), IMP_OK);
     imp_octaves_apply(octaves, planes);
     imp_octaves_free(octaves);

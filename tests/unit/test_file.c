@@ -1,11 +1,4 @@
 /* Reading and writing files. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <limits.h>
 #include <signal.h>
@@ -19,17 +12,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "failing_allocator.h"
+#include "unit.h"
 
 #define NOBODY 65534 /* a user without rights, as Debian numbers it */
-
-static imp_context *one_context(void) {
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = 1;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
-    return context;
-}
 
 static char folder[] = "/tmp/impasto-base-XXXXXX";
 
@@ -86,7 +71,7 @@ static void assert_error_ends(const imp_context *context, const char *end) {
 }
 
 static void files_are_read_whole_or_refused(void **state) {
-    imp_context *context = one_context();
+    imp_context *context = make_context(1, 0);
     size_t held = atomic_load(&context->memory_now), length;
     uint8_t *bytes;
     (void)state;
@@ -114,7 +99,7 @@ static void files_are_read_whole_or_refused(void **state) {
 }
 
 static void streams_are_read_up_to_the_limit(void **state) {
-    imp_context *context = one_context();
+    imp_context *context = make_context(1, 0);
     size_t held = atomic_load(&context->memory_now), length;
     uint8_t *bytes;
     (void)state;
@@ -138,7 +123,7 @@ static int write_file(imp_context *context, const char *path, const char *text) 
 }
 
 static void files_are_written_whole(void **state) {
-    imp_context *context = one_context();
+    imp_context *context = make_context(1, 0);
     imp_file_writer writer;
     struct stat about;
     char link[100];
@@ -193,7 +178,7 @@ static int write_contents(void *user, FILE *stream) {
 
 /* By the public interface. */
 static void contents_come_from_a_callback(void **state) {
-    contents good = {.context = one_context(), .text = "good"}, bad = {good.context, "bad", IMP_ERR_NUMERIC};
+    contents good = {.context = make_context(1, 0), .text = "good"}, bad = {good.context, "bad", IMP_ERR_NUMERIC};
     (void)state;
     assert_int_equal(imp_file_write(good.context, in_folder("new"), write_contents, &good), IMP_OK);
     assert_int_equal(imp_file_write(good.context, in_folder("new"), write_contents, &bad), IMP_ERR_NUMERIC);
@@ -220,7 +205,7 @@ static void unwritable(imp_context *context, const char *path, const char *end) 
 }
 
 static void what_cannot_be_written_is_told_before(void **state) {
-    imp_context *context = one_context();
+    imp_context *context = make_context(1, 0);
     char text[200], link[100];
     size_t held = atomic_load(&context->memory_now);
     (void)state;
@@ -249,7 +234,7 @@ static void what_cannot_be_written_is_told_before(void **state) {
 }
 
 static void a_folder_without_rights(void **state) {
-    imp_context *context = one_context();
+    imp_context *context = make_context(1, 0);
     uid_t user = geteuid();
     char text[200];
     (void)state;
@@ -272,7 +257,7 @@ static void a_folder_without_rights(void **state) {
 
 /* A limit on the size of files stands in for a disk that is full. */
 static void a_full_disk_leaves_the_old_file(void **state) {
-    imp_context *context = one_context();
+    imp_context *context = make_context(1, 0);
     imp_file_writer writer;
     struct rlimit before, small;
     (void)state;

@@ -1,24 +1,18 @@
 /* safetensors in and out, and what a file is that is no model. */
 #include <locale.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "failing_allocator.h"
 #include "formats/recognise.h"
 #include "formats/safetensors.h"
 #include "torch_file.h"
+#include "unit.h"
 
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define NAME "hostile.safetensors"
 #define BYTES(text) text, sizeof(text) - 1
 
@@ -27,14 +21,11 @@ static char folder[] = "/tmp/impasto-formats-XXXXXX";
 static char path[sizeof folder + 32];
 
 static int setup(void **state) {
-    imp_context_options options;
     (void)state;
-    imp_context_options_default(&options);
-    options.threads = 1;
-    options.memory_limit = (size_t)64 << 20;
     if (!mkdtemp(folder)) return -1;
     snprintf(path, sizeof path, "%s/out.safetensors", folder);
-    return imp_context_create(&options, &context);
+    context = make_context(1, (size_t)64 << 20);
+    return 0;
 }
 
 static int teardown(void **state) {

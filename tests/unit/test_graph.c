@@ -1,10 +1,5 @@
 /* Networks and plans: names, memory, threads, errors. That their numbers are right is tested in
    gradients/test_plan.c. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,9 +7,9 @@
 
 #include "failing_allocator.h"
 #include "gradients/fixture.h"
+#include "unit.h"
 
 #define BOTH (IMP_TAP_STATISTICS | IMP_TAP_MAP)
-#define COUNT(array) ((int)(sizeof array / sizeof array[0]))
 
 static const naive_layer layers[] = {
     {IMP_OPERATION_CONVOLUTION, 0, 24, 3, 1, "conv1_1"},

@@ -1,16 +1,11 @@
 /* What plans refuse: options, networks and orders of calls that are wrong, memory that cannot be had. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
 #include <math.h>
 #include <string.h>
 
 #include "gradients/fixture.h"
+#include "unit.h"
 
 #define BOTH (IMP_TAP_STATISTICS | IMP_TAP_MAP)
-#define COUNT(array) ((int)(sizeof array / sizeof array[0]))
 
 static const naive_layer layers[] = {
     {IMP_OPERATION_CONVOLUTION, 0, 24, 3, 1, "conv1_1"},

@@ -1,12 +1,5 @@
 /* Scores: SSIM and PSNR beside scikit-image's figures, the others by hand and by what must hold; evaluations on a small
  * network, their failures and their memory. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +12,7 @@
 #include "painting_fixture.h"
 #include "style/image.h"
 #include "style/metrics.h"
+#include "unit.h"
 
 /* ---- Pixels ------------------------------------------------------------------------------------------------------ */
 
@@ -163,11 +157,7 @@ static void sliced_sees_sets_alone(void **state) {
     assert_true(fabs(shift / 14 - 0.25) < 5 * 0.25 / 64);
     double other = distance(shared.context, a, COUNT, moved, COUNT, CHANNELS, AXES, 2);
     assert_true(other != distance(shared.context, a, COUNT, moved, COUNT, CHANNELS, AXES, 3));
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = 3;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
+    imp_context *context = make_context(3, 0);
     assert_true(other == distance(context, a, COUNT, moved, COUNT, CHANNELS, AXES, 2));
     imp_context_free(context);
 }

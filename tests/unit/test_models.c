@@ -1,52 +1,10 @@
 /* Models: the architectures, and files of Impasto's own: saved, opened, described, refused. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #include "failing_allocator.h"
 #include "formats/safetensors.h"
+#include "model_files.h"
 #include "models/vgg.h"
-#include "tiny_model.h"
-
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-
-static imp_context *context;
-static char folder[] = "/tmp/impasto-models-XXXXXX";
-static char path[sizeof folder + 32], other[sizeof folder + 32];
-
-static int setup(void **state) {
-    imp_context_options options;
-    (void)state;
-    imp_context_options_default(&options);
-    options.threads = 1;
-    if (!mkdtemp(folder)) return -1;
-    snprintf(path, sizeof path, "%s/in", folder);
-    snprintf(other, sizeof other, "%s/out.safetensors", folder);
-    tiny_fill();
-    return imp_context_create(&options, &context);
-}
-
-static int teardown(void **state) {
-    (void)state;
-    imp_context_free(context);
-    unlink(path);
-    unlink(other);
-    return rmdir(folder);
-}
-
-static void refuse(int got, int status, const char *words) {
-    if (got != status) fail_msg("%d, not %d: %s", got, status, imp_error(context));
-    if (!strstr(imp_error(context), words)) fail_msg("\"%s\" lacks \"%s\"", imp_error(context), words);
-    assert_null(strchr(imp_error(context), '\n'));
-}
 
 static void refuse_open(int status, const char *words) {
     imp_model *model = (imp_model *)&model;

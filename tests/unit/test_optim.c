@@ -1,28 +1,13 @@
 /* The optimisers: PyTorch's trajectories, bad steps of every kind, line search, threads, allocations. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "failing_allocator.h"
 #include "optim/optim.h"
+#include "unit.h"
 
 #define VALUES 8
-
-static imp_context *context_with(int threads) {
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
-    return context;
-}
 
 /* ---- Functions to minimise, in doubles --------------------------------------------------------------------------- */
 
@@ -82,7 +67,7 @@ static void adam_is_pytorchs(void **state) {
     /* torch.optim.Adam, lr 0.1, StepLR(10, 0.5), 25 steps on `convex` in doubles. */
     static const double expected[VALUES] = {-1.0151864, 0.19555139, 1.6908567,   -0.75246445,
                                             0.82776533, -1.0164116, 0.064883311, 1.8748477};
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_adam *adam;
     float x[VALUES], gradient[VALUES];
     (void)state;
@@ -99,7 +84,7 @@ static void adam_is_pytorchs(void **state) {
 }
 
 static void adam_goes_on_where_another_was(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_adam *whole, *first, *second;
     float x[VALUES], y[VALUES], gradient[VALUES], *from, *to, *from_v, *to_v;
     int64_t steps;
@@ -131,7 +116,7 @@ static void adam_goes_on_where_another_was(void **state) {
 }
 
 static void adam_refuses_senseless_options(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_adam *adam;
     (void)state;
     assert_int_equal(imp_adam_create(context, 4, 1, 0.9, 1e-8, &adam), IMP_ERR_ARGUMENT);
@@ -144,7 +129,7 @@ static void adam_refuses_senseless_options(void **state) {
 }
 
 static void schedules_and_averages(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     float average = 7, x[3] = {3, 5, 10};
     (void)state;
     assert_true(imp_step_lr(2, 20, 0.7, 19) == 2);
@@ -162,7 +147,7 @@ static void lbfgs_is_pytorchs(void **state) {
     /* torch.optim.LBFGS, lr 1, history 4, no line search, on `convex` in doubles. */
     static const double expected[] = {86.25,    65.52407, 11.67345, 9.044541, 8.630887, 8.197204, 7.592045,
                                       7.121505, 7.289746, 7.027901, 7.026337, 7.026275, 7.026273};
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_lbfgs *lbfgs = lbfgs_of(context, VALUES, 4, 0, 0);
     imp_lbfgs_report report;
     float x[VALUES], gradient[VALUES];
@@ -182,7 +167,7 @@ static void lbfgs_is_pytorchs(void **state) {
 
 /* PyTorch's plain steps leap to a loss of 1e13 here and stay stuck at 2.3. */
 static void lbfgs_damps_leaps(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_lbfgs *lbfgs = lbfgs_of(context, 2, 4, 0, 0);
     imp_lbfgs_report report;
     float x[2] = {-1.2f, 1}, gradient[2];
@@ -201,7 +186,7 @@ static void lbfgs_damps_leaps(void **state) {
 }
 
 static void line_search_descends(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     (void)state;
     for (int first = 0; first < 2; first++) {
         imp_lbfgs *lbfgs = lbfgs_of(context, 2, 4, 1, first ? 0.1 : 0);
@@ -230,7 +215,7 @@ static double with_a_cliff(const float *x, int n, float *gradient) {
 }
 
 static void steps_that_cannot_be_evaluated_are_shortened(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     (void)state;
     for (int line_search = 0; line_search < 2; line_search++) {
         imp_lbfgs *lbfgs = lbfgs_of(context, 2, 4, line_search, 0.2);
@@ -252,7 +237,7 @@ static void steps_that_cannot_be_evaluated_are_shortened(void **state) {
 
 /* Where every step fails x closes in on the start, and the optimiser never gives up. */
 static void hopeless_steps_end_at_the_start(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     (void)state;
     for (int line_search = 0; line_search < 2; line_search++) {
         imp_lbfgs *lbfgs = lbfgs_of(context, VALUES, 4, line_search, 0.5);
@@ -273,7 +258,7 @@ static void hopeless_steps_end_at_the_start(void **state) {
 }
 
 static void bad_steps_drop_the_history(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_lbfgs *lbfgs = lbfgs_of(context, VALUES, 4, 0, 0);
     imp_lbfgs_report report;
     float x[VALUES], gradient[VALUES];
@@ -289,7 +274,7 @@ static void bad_steps_drop_the_history(void **state) {
 }
 
 static void negative_curvature_is_skipped(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     (void)state;
     for (int line_search = 0; line_search < 2; line_search++) {
         imp_lbfgs *lbfgs = lbfgs_of(context, VALUES, 4, line_search, 0.01);
@@ -310,7 +295,7 @@ static void negative_curvature_is_skipped(void **state) {
 }
 
 static void starts_and_ends(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_lbfgs *lbfgs = lbfgs_of(context, VALUES, 4, 0, 0);
     imp_lbfgs_report report;
     float x[VALUES], before[VALUES], gradient[VALUES];
@@ -330,7 +315,7 @@ static void starts_and_ends(void **state) {
 
 /* With first_step the loss's unit does not matter. */
 static void scale_of_the_loss_does_not_matter(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     float x[2][VALUES], gradient[VALUES];
     (void)state;
     for (int run = 0; run < 2; run++) {
@@ -359,7 +344,7 @@ static void by_squares(void *user, float *v) {
    along A^2 g, made as long in x, lies at the same place when the length is measured there. */
 static void a_precondition_is_a_change_of_variables(void **state) {
     float a[VALUES], x[VALUES], z[VALUES], moved[VALUES], gradient[VALUES], first[VALUES];
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     double squares = 0, squares_z = 0;
     (void)state;
     for (int i = 0; i < VALUES; i++) a[i] = 0.5f + 0.25f * (float)i;
@@ -390,7 +375,7 @@ static void a_precondition_is_a_change_of_variables(void **state) {
 }
 
 static void projection_between_steps(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_lbfgs *lbfgs = lbfgs_of(context, VALUES, 4, 0, 0.1);
     float x[VALUES], gradient[VALUES];
     double loss = 0;
@@ -413,7 +398,7 @@ static void threads_do_not_change_the_path(void **state) {
     static float x[2][COUNT], gradient[COUNT];
     (void)state;
     for (int run = 0; run < 2; run++) {
-        imp_context *context = context_with(run ? 3 : 1);
+        imp_context *context = make_context(run ? 3 : 1, 0);
         imp_lbfgs *lbfgs = lbfgs_of(context, COUNT, 5, 0, 0.1);
         imp_adam *adam;
         assert_int_equal(imp_adam_create(context, COUNT, 0.9, 0.999, 1e-8, &adam), IMP_OK);
@@ -446,7 +431,7 @@ static void lbfgs_refuses_senseless_options(void **state) {
         {.history = 4, .learning_rate = 1, .first_step = -1},
         {.history = 4, .learning_rate = 1, .first_step = INFINITY},
     };
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_lbfgs *lbfgs;
     (void)state;
     for (size_t k = 0; k < sizeof options / sizeof options[0]; k++) {

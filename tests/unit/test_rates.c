@@ -1,27 +1,12 @@
 /* What training adds to Adam: decay of the weights, clipping, schedules of the rate; beside figures of PyTorch. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <string.h>
 
 #include "optim/optim.h"
+#include "unit.h"
 
 #define VALUES 8
 #define STEPS 25
-
-static imp_context *context_with(int threads) {
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
-    return context;
-}
 
 /* Of sum of a (x - b)^2 / 2 with a from 1 to 18.5, and 0.05 (x[i + 1] - x[i])^4. */
 static void slope(const float *x, float *gradient) {
@@ -48,7 +33,7 @@ static void training_step_is_pytorchs(void **state) {
                                         0.03171572875, 0.02763932023, 0.02435973903, 0.02195773935, 0.02049246638};
     const imp_schedule schedule = {
         .kind = IMP_SCHEDULE_COSINE, .initial = 0.1, .warm_up = 5, .steps = STEPS, .least = 0.2};
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     imp_adam *adam;
     float x[VALUES], gradient[VALUES];
     /* The norm is that of all arrays; one that does not train is left out. */
@@ -76,7 +61,7 @@ static void training_step_is_pytorchs(void **state) {
 }
 
 static void clipping_scales_only_what_is_over(void **state) {
-    imp_context *context = context_with(1);
+    imp_context *context = make_context(1, 0);
     float values[2] = {3, 4}, *arrays[] = {values}, bad[] = {INFINITY, 1}, *bad_arrays[] = {bad};
     const size_t length = 2;
     double square;
@@ -123,7 +108,7 @@ static void threads_do_not_change_the_norm(void **state) {
     for (int k = 0; k < COUNT; k++)
         for (int i = 0; i < LENGTH; i++) one[k][i] = three[k][i] = (float)sin(k * LENGTH + i);
     for (int run = 0; run < 2; run++) {
-        imp_context *context = context_with(run ? 3 : 1);
+        imp_context *context = make_context(run ? 3 : 1, 0);
         for (int k = 0; k < COUNT; k++) {
             arrays[k] = run ? three[k] : one[k];
             lengths[k] = LENGTH - (size_t)k * 100;

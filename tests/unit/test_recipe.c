@@ -1,11 +1,4 @@
 /* Recipes: what a good one says, and the line that each bad one is refused with. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,17 +7,16 @@
 #include "optim/optim.h"
 #include "style/losses.h"
 #include "style/recipe.h"
+#include "unit.h"
 
 #define NAME "r.json"
 
 static imp_context *context;
 
 static int setup(void **state) {
-    imp_context_options options;
     (void)state;
-    imp_context_options_default(&options);
-    options.threads = 1;
-    return imp_context_create(&options, &context);
+    context = make_context(1, 0);
+    return 0;
 }
 
 static int teardown(void **state) {

@@ -1,11 +1,4 @@
 /* Painting at once with a small random `fine` network of three styles, through the public interface. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,20 +6,11 @@
 #include "base/memory.h"
 #include "failing_allocator.h"
 #include "style/styler.h"
+#include "unit.h"
 
 enum { STYLES = 3, WIDTH = 23, HEIGHT = 17, FLOATS = 3 * WIDTH * HEIGHT };
 
 static const float second_style[STYLES] = {0, 1, 0};
-
-static imp_context *create_context(int threads, size_t limit) {
-    imp_context *context;
-    imp_context_options options;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    options.memory_limit = limit;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
-    return context;
-}
 
 /* Numbers from 0 to 1, the same for a seed (xorshift32 of Marsaglia). */
 static float next_number(uint32_t *seed) {
@@ -58,7 +42,7 @@ typedef struct bench {
 } bench;
 
 static void begin(bench *on, int threads) {
-    on->context = create_context(threads, 0);
+    on->context = make_context(threads, 0);
     if (make_model(on->context, &on->model)) fail_msg("%s", imp_error(on->context));
 }
 
@@ -270,11 +254,11 @@ static void the_estimate_holds(void **state) {
         assert_true(estimate.operations > 2232.0 * WIDE * HIGH && estimate.operations < 2400.0 * WIDE * HIGH);
         bytes[k] = estimate.bytes;
         /* As much as it tells suffices, a byte less does not. */
-        for (int less = 1; less >= 0; less--) {        /* last the one that packs weights, which then are there */
-            imp_context *tight = create_context(1, 0); /* to know what it takes itself */
+        for (int less = 1; less >= 0; less--) {      /* last the one that packs weights, which then are there */
+            imp_context *tight = make_context(1, 0); /* to know what it takes itself */
             assert_int_equal(imp_context_get_info(tight, &info), IMP_OK);
             imp_context_free(tight);
-            tight = create_context(1, info.memory_now + (size_t)estimate.bytes - (size_t)less);
+            tight = make_context(1, info.memory_now + (size_t)estimate.bytes - (size_t)less);
             int status = imp_styler_create(tight, on.model, WIDE, HIGH, precisions[k], &styler);
             assert_int_equal(status, less ? IMP_ERR_MEMORY : IMP_OK);
             if (less) {

@@ -1,11 +1,4 @@
 /* The thread pool. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -15,17 +8,9 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
-#include "failing_allocator.h"
+#include "unit.h"
 
-static imp_context *context_with(int threads, size_t limit) {
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    options.memory_limit = limit;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
-    return context;
-}
+#include "failing_allocator.h"
 
 static int threads_that_start = -1; /* -1: all */
 
@@ -41,7 +26,7 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, v
 static void threads_that_cannot_be_made(void **state) {
     imp_failing_allocator allocator = {0};
     imp_context_options options;
-    imp_context *context = context_with(1, 0), *failed;
+    imp_context *context = make_context(1, 0), *failed;
     imp_thread_pool *pool;
     (void)state;
     imp_context_options_default(&options);
@@ -87,7 +72,7 @@ static void every_item_is_done_once(void **state) {
     visits *seen = calloc(1, sizeof *seen);
     (void)state;
     for (int threads = 1; threads <= 8; threads++) {
-        imp_context *context = context_with(threads, 0);
+        imp_context *context = make_context(threads, 0);
         for (int64_t count = 0; count <= ITEMS; count = count < 20 ? count + 1 : count + 43) {
             int64_t least = count / threads;
             memset(seen, 0, sizeof *seen);
@@ -108,7 +93,7 @@ static void every_item_is_done_once(void **state) {
 
 static void partition_is_the_same_each_time(void **state) {
     visits *first = calloc(1, sizeof *first), *again = calloc(1, sizeof *again);
-    imp_context *context = context_with(5, 0);
+    imp_context *context = make_context(5, 0);
     (void)state;
     imp_parallel(context, ITEMS, visit, first);
     for (int repeat = 0; repeat < 50; repeat++) {
@@ -140,7 +125,7 @@ static void work_within_work_runs_inline(void **state) {
     (void)state;
     for (int threads = 1; threads <= 8; threads++) {
         memset(seen, 0, sizeof *seen);
-        seen->context = context_with(threads, 0);
+        seen->context = make_context(threads, 0);
         imp_parallel(seen->context, 50, visit_nested, seen);
         for (int i = 0; i < 50; i++) {
             assert_int_equal(seen->count[i], 20);
@@ -161,7 +146,7 @@ static void allocate_and_fail(void *user, int64_t begin, int64_t end, int thread
 }
 
 static void workers_may_allocate_and_fail(void **state) {
-    imp_context *context = context_with(4, 0);
+    imp_context *context = make_context(4, 0);
     size_t held = atomic_load(&context->memory_now);
     (void)state;
     imp_parallel(context, 4000, allocate_and_fail, context);
@@ -179,7 +164,7 @@ static void note_signals(void *user, int64_t begin, int64_t end, int thread) {
 }
 
 static void signals_stay_with_the_caller(void **state) {
-    imp_context *context = context_with(3, 0);
+    imp_context *context = make_context(3, 0);
     int blocked[3] = {-1, -1, -1};
     (void)state;
     imp_parallel(context, 3, note_signals, blocked);
@@ -192,7 +177,7 @@ static void signals_stay_with_the_caller(void **state) {
 static void many_small_jobs(void **state) {
     (void)state;
     for (int threads = 2; threads <= 8; threads += 3) {
-        imp_context *context = context_with(threads, 0);
+        imp_context *context = make_context(threads, 0);
         visits *seen = calloc(1, sizeof *seen);
         for (int job = 0; job < 2000; job++) {
             imp_parallel(context, 16, visit, seen);

@@ -1,30 +1,21 @@
 /* Files of torch.save that must be read to the last bit. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "failing_allocator.h"
 #include "formats/tensors.h"
 #include "torch_file.h"
+#include "unit.h"
 
-#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 #define NAME "hostile.pth"
 #define OPCODES(text) text, sizeof(text) - 1
 
 static imp_context *context;
 
 static int setup(void **state) {
-    imp_context_options options;
     (void)state;
-    imp_context_options_default(&options);
-    options.threads = 1;
-    options.memory_limit = (size_t)256 << 20; /* what a hostile file may make us hold, and more than any test needs */
-    return imp_context_create(&options, &context);
+    context = make_context(1, TORCH_MEMORY);
+    return 0;
 }
 
 static int teardown(void **state) {

@@ -1,11 +1,4 @@
 /* Training on a toy: stages, averages, what is refused, and failures that change nothing. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +7,7 @@
 
 #include "failing_allocator.h"
 #include "toy_learner.h"
+#include "unit.h"
 
 #define RECIPE(more, stages)                                                                                           \
     "{\"task\": \"features\", \"network\": {\"architecture\": \"toy\"}, \"loss_network\": {\"model\": \"none\"}, "     \
@@ -31,10 +25,7 @@ typedef struct bench {
 } bench;
 
 static void begin(bench *on, const char *recipe, int *bad) {
-    imp_context_options options;
-    imp_context_options_default(&options);
-    options.threads = 1;
-    assert_int_equal(imp_context_create(&options, &on->context), IMP_OK);
+    on->context = make_context(1, 0);
     if (imp_recipe_read(on->context, recipe, strlen(recipe), "r.json", &on->recipe))
         fail_msg("%s", imp_error(on->context));
     on->source = toy_source(bad);

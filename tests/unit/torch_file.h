@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of a context: what a hostile file may make us hold, and more than any test needs. */
+#define TORCH_MEMORY ((size_t)256 << 20)
+
 typedef struct bytes {
     uint8_t *at;
     size_t length, room;
