@@ -40,23 +40,10 @@ static void list_taps(imp_loss_part *part) {
     }
 }
 
-static imp_plan_options plan_options(const imp_loss_part *part, const imp_tap *taps, int tap_count, int width,
-                                     int height) {
-    const imp_settings *settings = part->settings;
-    return (imp_plan_options){.batch = 1,
-                              .height = height,
-                              .width = width,
-                              .taps = taps,
-                              .tap_count = tap_count,
-                              .pooling = settings->pooling,
-                              .average_scale = (float)settings->preset->average_scale,
-                              .first_padding = settings->padding,
-                              .element = settings->element};
-}
-
 /* Of the plan that sees the pictures. */
 static imp_plan_options picture_options(const imp_loss_part *part) {
-    imp_plan_options options = plan_options(part, part->taps, part->tap_count, part->width, part->height);
+    imp_plan_options options =
+        imp_settings_plan_options(part->settings, part->taps, part->tap_count, part->width, part->height);
     options.batch = part->batch;
     options.backward = 1;
     return options;
@@ -144,7 +131,8 @@ int imp_loss_part_measure(imp_context *context, const imp_loss_network *network,
     loss_tap *targets[IMP_MAX_LOSS_LAYERS];
     list_taps(&part);
     imp_plan_options options = picture_options(&part);
-    if (is_style) options = plan_options(&part, taps, list_style_taps(&part, taps, targets), width, height);
+    if (is_style)
+        options = imp_settings_plan_options(settings, taps, list_style_taps(&part, taps, targets), width, height);
     *cost = (imp_strips_cost){.parts = 1, .windows = 1};
     if (options.tap_count == 0) return IMP_OK; /* the losses look at the content alone */
     return imp_strips_measure(context, network->network, &options, memory, cost);
@@ -156,7 +144,7 @@ int imp_loss_part_add_style(imp_loss_part *part, const float *style, int width, 
     loss_tap *targets[IMP_MAX_LOSS_LAYERS];
     int count = list_style_taps(part, taps, targets);
     if (count == 0) return IMP_OK;
-    imp_plan_options options = plan_options(part, taps, count, width, height);
+    imp_plan_options options = imp_settings_plan_options(part->settings, taps, count, width, height);
     imp_strips *strips;
     int status = imp_strips_create(part->context, part->network->network, &options, memory, &strips);
     if (status) return status;

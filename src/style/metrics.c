@@ -155,16 +155,7 @@ void imp_evaluation_free(imp_evaluation *evaluation) {
 
 static int make_plan(const imp_evaluation *evaluation, const imp_tap *taps, int tap_count, int width, int height,
                      imp_plan **plan) {
-    const imp_settings *settings = &evaluation->settings;
-    imp_plan_options options = {.batch = 1,
-                                .height = height,
-                                .width = width,
-                                .taps = taps,
-                                .tap_count = tap_count,
-                                .pooling = settings->pooling,
-                                .average_scale = (float)settings->preset->average_scale,
-                                .first_padding = settings->padding,
-                                .element = settings->element};
+    imp_plan_options options = imp_settings_plan_options(&evaluation->settings, taps, tap_count, width, height);
     return imp_plan_create(evaluation->context, &evaluation->model->network, &options, plan);
 }
 

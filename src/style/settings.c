@@ -177,6 +177,19 @@ static int resolve_choices(imp_context *context, const imp_painting_options *opt
                           &settings->learning_rate);
 }
 
+imp_plan_options imp_settings_plan_options(const imp_settings *settings, const imp_tap *taps, int tap_count, int width,
+                                           int height) {
+    return (imp_plan_options){.batch = 1,
+                              .height = height,
+                              .width = width,
+                              .taps = taps,
+                              .tap_count = tap_count,
+                              .pooling = settings->pooling,
+                              .average_scale = (float)settings->preset->average_scale,
+                              .first_padding = settings->padding,
+                              .element = settings->element};
+}
+
 imp_loss_networks imp_settings_networks(const imp_settings *settings, int is_sketch) {
     if (is_sketch) return (imp_loss_networks){&settings->networks[settings->network_count], 1};
     return (imp_loss_networks){settings->networks, settings->network_count};

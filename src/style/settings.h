@@ -56,6 +56,10 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
 int imp_settings_size(imp_context *context, int photo_width, int photo_height, int longer_side, int enlarge, int *width,
                       int *height);
 
+/* For a plan that sees one picture of that size as the settings say, forward only. */
+imp_plan_options imp_settings_plan_options(const imp_settings *settings, const imp_tap *taps, int tap_count, int width,
+                                           int height);
+
 /* The networks of the scales that are the sketch's, or of the others. */
 imp_loss_networks imp_settings_networks(const imp_settings *settings, int is_sketch);
 
