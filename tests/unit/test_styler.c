@@ -117,6 +117,25 @@ static void every_size_is_painted(void **state) {
     end(&on);
 }
 
+/* What the trunk says is added to the photo, and nothing bends the sum: without a trunk black and white stay what they are. */
+static void the_photo_is_where_it_starts(void **state) {
+    static float samples[FLOATS], painted[FLOATS];
+    bench on;
+    uint32_t seed = 15;
+    (void)state;
+    begin(&on, 1);
+    for (int i = 0; i < on.model->network.parameter_count; i++) {
+        const imp_parameter *one = &on.model->network.parameters[i];
+        if (strncmp(one->name, "up2.", 4) == 0) memset(one->data, 0, imp_parameter_count(one) * sizeof(float));
+    }
+    imp_image photo = make_photo(WIDTH, HEIGHT, 15, samples);
+    for (int i = 0; i < FLOATS; i++) samples[i] = floorf(11 * next_number(&seed)) / 10;
+    paint(&on, &photo, second_style, 1, 0, "f32", painted);
+    for (int i = 0; i < FLOATS; i++)
+        assert_true(fabsf(painted[i] - samples[i]) < 1e-6f); /* some roundings of up to 1 */
+    end(&on);
+}
+
 /* Whoever stands beside a picture does not show in it. */
 static void two_are_as_one_by_one(void **state) {
     static float planes[2 * FLOATS], together[2 * FLOATS], alone[FLOATS];
@@ -410,12 +429,19 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(odd_sizes_are_reflected),   cmocka_unit_test(every_size_is_painted),
-        cmocka_unit_test(two_are_as_one_by_one),     cmocka_unit_test(styles_mix),
-        cmocka_unit_test(strength_blends),           cmocka_unit_test(hues_are_kept),
-        cmocka_unit_test(threads_do_not_show),       cmocka_unit_test(the_estimate_holds),
-        cmocka_unit_test(the_profile_has_the_runs),  cmocka_unit_test(bad_runs_are_refused),
-        cmocka_unit_test(bad_stylers_are_refused),   cmocka_unit_test(names_are_told),
+        cmocka_unit_test(odd_sizes_are_reflected),
+        cmocka_unit_test(every_size_is_painted),
+        cmocka_unit_test(the_photo_is_where_it_starts),
+        cmocka_unit_test(two_are_as_one_by_one),
+        cmocka_unit_test(styles_mix),
+        cmocka_unit_test(strength_blends),
+        cmocka_unit_test(hues_are_kept),
+        cmocka_unit_test(threads_do_not_show),
+        cmocka_unit_test(the_estimate_holds),
+        cmocka_unit_test(the_profile_has_the_runs),
+        cmocka_unit_test(bad_runs_are_refused),
+        cmocka_unit_test(bad_stylers_are_refused),
+        cmocka_unit_test(names_are_told),
         cmocka_unit_test(every_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("styler", tests, NULL, NULL);
