@@ -2,25 +2,23 @@
 """Photographs x paintings x presets at equal time, as contact sheets with figures under each picture.
 
 usage: contact_sheet.py OUT_FOLDER --photos A B ... --styles C D ... [--presets classic crowsonkb default]
-                        [--seconds 30] [--size 384] [--impasto build/impasto] [--similarity build/bench/similarity]
-                        [--model FILE] [--blind SEED]
+                        [--seconds 30] [--size 384] [--impasto build/impasto] [--blind SEED]
 
 Every picture is painted with `--time SECONDS`, so that each preset has the same wall-clock; a preset given as
 NAME:ITERATIONS takes that many instead, which is fairer where other work slows the machine down: choose them for equal
-time on a quiet one. Pictures that are there
-already are not painted again. Writes OUT_FOLDER/sheet-PHOTO.png (rows: paintings; columns: presets), and figures.json:
-Gram similarity (mean correlation of Gram matrices with the painting over conv1_1..conv5_1) and SSIM with the photo
-(luma, gaussian window of sigma 1.5). --blind SEED writes blind-*.png too: columns in a random order a row and no names,
-with the order in blind.json, to be judged by eyes that do not know which is which."""
+time on a quiet one. Pictures that are there already are not painted again. Writes OUT_FOLDER/sheet-PHOTO.png (rows:
+paintings; columns: presets), and figures.json: the scores of `impasto evaluate`, of which Gram similarity to the painting
+and SSIM to the photo stand under each picture. --blind SEED writes blind-*.png too: columns in a random order a row and
+no names, with the order in blind.json, to be judged by eyes that do not know which is which."""
 import argparse
 import json
 import os
 import random
-import subprocess
+import statistics
 
-import numpy
 from PIL import Image, ImageDraw
-from skimage.metrics import structural_similarity
+
+from painted import evaluate, paint, stem
 
 TEXT = 18  # pixels of height for a line of text
 
@@ -34,38 +32,15 @@ def parse():
     p.add_argument("--seconds", type=float, default=30)
     p.add_argument("--size", type=int, default=384)
     p.add_argument("--impasto", default="build/impasto")
-    p.add_argument("--similarity", default="build/bench/similarity")
-    p.add_argument("--model", default=os.path.expanduser("~/.local/share/impasto/models/vgg19.safetensors"))
     p.add_argument("--blind", type=int)
     return p.parse_args()
 
 
-def stem(path):
-    return os.path.splitext(os.path.basename(path))[0]
-
-
-def paint(a, photo, style, preset):
+def paint_with(a, photo, style, preset):
     iterations = a.iterations.get(preset)
     effort = ["--iterations", iterations] if iterations else ["--time", f"{a.seconds}s"]
-    out = os.path.join(a.folder, f"{stem(photo)}--{stem(style)}--{preset}.png")
-    if not os.path.exists(out):
-        subprocess.run([a.impasto, "optimize", photo, "--style", style, "--preset", preset, "--size", str(a.size),
-                        *effort, "--model", a.model, "--quiet", "-o", out], check=True)
-    return out
-
-
-def luma(path, size=None):
-    image = Image.open(path).convert("L")
-    return numpy.asarray(image.resize(size, Image.LANCZOS) if size else image)
-
-
-def measure(a, photo, style, painted):
-    shown = luma(painted)
-    similar = subprocess.run([a.similarity, a.model, painted, style, str(a.size)], check=True, stdout=subprocess.PIPE,
-                             text=True)
-    ssim = structural_similarity(luma(photo, shown.shape[::-1]), shown, gaussian_weights=True, sigma=1.5,
-                                 use_sample_covariance=False)
-    return {"gram": json.loads(similar.stdout)["mean"], "ssim": float(ssim)}
+    return paint(a.impasto, ["optimize", photo, "--style", style, "--preset", preset, "--size", str(a.size), *effort],
+                 os.path.join(a.folder, f"{stem(photo)}--{stem(style)}--{preset}.png"))
 
 
 def sheet(rows, path, cell):
@@ -92,11 +67,11 @@ def main():
         rows, blind_rows = [], []
         for style in a.styles:
             row = [(style, "painting")]
-            for preset in a.presets:
-                painted = paint(a, photo, style, preset)
-                f = measure(a, photo, style, painted)
+            painted = [paint_with(a, photo, style, preset) for preset in a.presets]
+            scores = evaluate(a.impasto, photo, style, painted, a.size)
+            for preset, picture, f in zip(a.presets, painted, scores):
                 figures[f"{stem(photo)}--{stem(style)}--{preset}"] = f
-                row.append((painted, f"{preset}: Gram {f['gram']:.3f}, SSIM {f['ssim']:.3f}"))
+                row.append((picture, f"{preset}: Gram {f['gram_similarity']:.3f}, SSIM {f['ssim']:.3f}"))
             order = shuffle.sample(range(len(a.presets)), len(a.presets))
             blind[f"{stem(photo)}--{stem(style)}"] = [a.presets[i] for i in order]
             unnamed = [(row[1 + i][0], "ABCDEFGH"[n]) for n, i in enumerate(order)]
@@ -109,7 +84,7 @@ def main():
         json.dump(blind, open(os.path.join(a.folder, "blind.json"), "w"), indent=1)
     for preset in a.presets:
         chosen = [f for name, f in figures.items() if name.endswith("--" + preset)]
-        gram, ssim = (numpy.mean([f[figure] for f in chosen]) for figure in ("gram", "ssim"))
+        gram, ssim = (statistics.mean(f[figure] for f in chosen) for figure in ("gram_similarity", "ssim"))
         print(f"{preset}: Gram {gram:.4f}, SSIM {ssim:.4f}, {len(chosen)} pictures")
 
 
