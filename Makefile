@@ -38,4 +38,4 @@ format:
 	git ls-files '*.c' '*.h' '*.inc' | xargs clang-format-14 -i
 
 clean:
-	rm -rf build build-normal build-address build-thread build-arm64 build-x86
+	rm -rf build build-normal build-address build-thread build-arm64 build-x86 build-avx512

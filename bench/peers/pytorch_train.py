@@ -47,7 +47,7 @@ class Fine(nn.Module):
         x = F.pixel_unshuffle(x, 2)
         y = self.blocks(F.relu(self.norm(self.down2(F.relu(self.down1(x))))))
         y = self.up2(F.relu(self.up1(F.interpolate(y, scale_factor=2, mode="nearest"))))
-        return F.pixel_shuffle(torch.tanh(y + self.skip(x)), 2)
+        return F.pixel_shuffle((y + self.skip(x)), 2)
 
 
 CHANNELS = [64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512]

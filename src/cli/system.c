@@ -107,9 +107,13 @@ bool imp_cli_is_folder(const char *path) {
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-bool imp_cli_lock_folder(const char *folder) {
+imp_cli_lock imp_cli_lock_folder(const char *folder) {
     int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* closed, and so unlocked, by the system */
-    return descriptor < 0 || flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    if (descriptor >= 0 && flock(descriptor, LOCK_EX | LOCK_NB) == 0) return IMP_CLI_LOCKED;
+    int taken = descriptor >= 0 && errno == EWOULDBLOCK, reason = errno;
+    if (descriptor >= 0) close(descriptor);
+    errno = reason;
+    return taken ? IMP_CLI_TAKEN : IMP_CLI_UNLOCKED;
 }
 
 bool imp_cli_program_folder(char *folder, size_t size) {

@@ -32,9 +32,10 @@ bool imp_cli_same_file(const char *a, const char *b);
 bool imp_cli_is_file(const char *path);
 bool imp_cli_is_folder(const char *path);
 
-/* Keeps the folder for this process until it ends; false where another one that runs keeps it. Where the file system knows
-   no locks nobody is kept out. */
-bool imp_cli_lock_folder(const char *folder);
+/* Keeps the folder for this process until it ends, or says that another one which runs keeps it; on a file system of the
+   network only one of the same machine. IMP_CLI_UNLOCKED: neither can be had there, as errno says. */
+typedef enum imp_cli_lock { IMP_CLI_LOCKED, IMP_CLI_TAKEN, IMP_CLI_UNLOCKED } imp_cli_lock;
+imp_cli_lock imp_cli_lock_folder(const char *folder);
 
 /* The folder that the running program lies in: what is installed with it is found from there, wherever that is. */
 bool imp_cli_program_folder(char *folder, size_t size);

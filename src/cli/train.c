@@ -59,6 +59,7 @@ typedef struct train_run {
     imp_training_progress progress; /* of the last step */
     char checkpoint[IMP_CLI_PATH], model[IMP_CLI_PATH];
     double shown_at;
+    bool locked;      /* the folder is this run's */
     int steps;        /* of this run */
     int64_t saved_at; /* the step of the checkpoint; 0: none, as there is nothing to save before the first step */
     bool stopped;     /* a signal came */
@@ -66,11 +67,23 @@ typedef struct train_run {
 
 /* ---- Before ------------------------------------------------------------------------------------------------------ */
 
-static int check_folder(train_run *run) {
+/* Has the folder for this run alone. */
+static int lock(train_run *run) {
     const char *folder = run->settings->output;
-    if (!folder) return imp_cli_fail(IMP_CLI_USAGE, "-o is missing: the folder to write to");
-    if (!imp_cli_path_beside(folder, CHECKPOINT, run->checkpoint) || !imp_cli_path_beside(folder, MODEL, run->model))
-        return imp_cli_fail(IMP_CLI_USAGE, "-o: the path is too long");
+    run->locked = true;
+    switch (imp_cli_lock_folder(folder)) {
+    case IMP_CLI_LOCKED:
+        return 0;
+    case IMP_CLI_TAKEN:
+        return imp_cli_fail(IMP_CLI_FAILURE, "%s: another 'impasto train' is writing to this folder", folder);
+    default:
+        imp_cli_warn("%s: cannot tell whether another 'impasto train' is writing to this folder: %s", folder,
+                     strerror(errno));
+        return 0;
+    }
+}
+
+static int check_files(const train_run *run) {
     bool begun = imp_cli_is_file(run->checkpoint);
     if (begun && !run->settings->resume)
         return imp_cli_fail(IMP_CLI_USAGE, "-o: %s is there already; --resume goes on from it, or give another folder",
@@ -83,14 +96,25 @@ static int check_folder(train_run *run) {
     return 0;
 }
 
+/* A folder that is not there yet is made and locked once the recipe is known to be good. */
+static int check_folder(train_run *run) {
+    const char *folder = run->settings->output;
+    if (!folder) return imp_cli_fail(IMP_CLI_USAGE, "-o is missing: the folder to write to");
+    if (!imp_cli_path_beside(folder, CHECKPOINT, run->checkpoint) || !imp_cli_path_beside(folder, MODEL, run->model))
+        return imp_cli_fail(IMP_CLI_USAGE, "-o: the path is too long");
+    int code = imp_cli_is_folder(folder) ? lock(run) : 0;
+    return code ? code : check_files(run);
+}
+
 /* Goes on from the checkpoint where that is asked for, and opens the log. */
 static int begin(train_run *run) {
     const char *folder = run->settings->output;
     imp_training *training = run->trainer.training;
     run->progress = (imp_training_progress){.size = sizeof run->progress, .steps = run->trainer.info.steps};
     if (!imp_cli_make_folder(folder)) return imp_cli_fail(IMP_CLI_FAILURE, "%s: %s", folder, strerror(errno));
-    if (!imp_cli_lock_folder(folder))
-        return imp_cli_fail(IMP_CLI_FAILURE, "%s: another 'impasto train' is writing to this folder", folder);
+    int code = run->locked ? 0 : lock(run);
+    if (!code) code = check_files(run); /* while the recipe was read another run may have been here */
+    if (code) return code;
     if (run->settings->resume && imp_cli_is_file(run->checkpoint)) {
         int status = imp_training_load(training, run->checkpoint);
         if (status) return imp_cli_trainer_fail(&run->trainer, status);

@@ -268,7 +268,7 @@ static void pass_output(const imp_strips *strips, const strip_part *part, const 
 
 /* ---- Whole passes ------------------------------------------------------------------------------------------------ */
 
-static int run_forward(imp_strips *strips, const float *pixels, int keep) {
+static void run_forward(imp_strips *strips, const float *pixels, int keep) {
     for (int i = 0; i < strips->part_count; i++) {
         strip_part *part = &strips->parts[i];
         const imp_map *next = i + 1 < strips->part_count ? &strips->parts[i + 1].shape.input : NULL;
@@ -282,15 +282,14 @@ static int run_forward(imp_strips *strips, const float *pixels, int keep) {
             if (next) pass_output(strips, part, next);
         }
     }
-    return IMP_OK;
 }
 
-int imp_strips_keep_targets(imp_strips *strips, const float *pixels) {
-    return run_forward(strips, pixels, 1);
+void imp_strips_keep_targets(imp_strips *strips, const float *pixels) {
+    run_forward(strips, pixels, 1);
 }
 
-int imp_strips_forward(imp_strips *strips, const float *pixels) {
-    return run_forward(strips, pixels, 0);
+void imp_strips_forward(imp_strips *strips, const float *pixels) {
+    run_forward(strips, pixels, 0);
 }
 
 imp_statistics imp_strips_statistics(const imp_strips *strips, int tap, int picture) {

@@ -39,10 +39,10 @@ int imp_strips_create(imp_context *context, const imp_network *network, const im
 void imp_strips_free(imp_strips *strips);
 
 /* A forward pass over pixels [batch, 3, height, width] that keeps the map of each tap with IMP_TAP_MAP as its target. */
-int imp_strips_keep_targets(imp_strips *strips, const float *pixels);
+void imp_strips_keep_targets(imp_strips *strips, const float *pixels);
 
 /* After targets were kept, where there are taps with IMP_TAP_MAP. */
-int imp_strips_forward(imp_strips *strips, const float *pixels);
+void imp_strips_forward(imp_strips *strips, const float *pixels);
 
 /* As imp_plan_statistics; valid until the next pass of any kind. */
 imp_statistics imp_strips_statistics(const imp_strips *strips, int tap, int picture);

@@ -2,13 +2,18 @@
 #ifndef IMP_KERNELS_VECTOR_H
 #define IMP_KERNELS_VECTOR_H
 
-#include <immintrin.h>
 #include <stdint.h>
 
 #define LANES 16
 /* 14 pixels x 2 blocks: 28 sums, 2 weights and a pixel of the 32 registers. */
 #define TILE_PIXELS 14
 #define TILE_BLOCKS 2
+
+#ifdef IMP_EMULATE_AVX512
+#include "kernels/vector_emulated.h"
+#else
+#include <immintrin.h>
+
 typedef __m512 vector;
 typedef __mmask16 condition;
 
@@ -116,5 +121,6 @@ static inline vector blend(condition which, vector a, vector b) {
 static inline vector keep(condition which, vector a) {
     return _mm512_maskz_mov_ps(which, a);
 }
+#endif
 
 #endif

@@ -149,8 +149,7 @@ static void keep_range(void *user, int64_t begin, int64_t end, int thread) {
     }
 }
 
-int imp_colour_keep(imp_context *context, float *painted, const float *photo, size_t count) {
+void imp_colour_keep(imp_context *context, float *painted, const float *photo, size_t count) {
     keep_job job = {.painted = painted, .photo = photo, .count = count};
     imp_parallel(context, (int64_t)count, keep_range, &job);
-    return IMP_OK;
 }

@@ -14,6 +14,6 @@ int imp_colour_match(imp_context *context, float *style, size_t style_count, con
 
 /* Gives painted (changed in place) the photo's chroma under the painting's own luma: full-range Y'CbCr of
    BT.601, what JPEG files and the programs that users know use. */
-int imp_colour_keep(imp_context *context, float *painted, const float *photo, size_t count);
+void imp_colour_keep(imp_context *context, float *painted, const float *photo, size_t count);
 
 #endif

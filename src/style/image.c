@@ -8,8 +8,6 @@
 #include "base/thread.h"
 #include "style/resample.h"
 
-#define WHITE 255.0f
-
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 int imp_image_create(imp_context *context, int width, int height, int channels, imp_depth depth, imp_image *image) {
@@ -75,7 +73,7 @@ static void opaque_row(const void *user, int y, float *scratch, const float *row
         for (size_t x = 0; x < width; x++) out[x] = load_sample(row, x * channels + (colour ? c : 0), image->depth);
         for (size_t x = 0; alpha && x < width; x++) {
             float opacity = load_sample(row, x * channels + channels - 1, image->depth) * (1 / 255.0f);
-            out[x] = WHITE + (out[x] - WHITE) * opacity;
+            out[x] = IMP_WHITE + (out[x] - IMP_WHITE) * opacity;
         }
     }
 }

@@ -4,6 +4,8 @@
 
 #include "base/context.h"
 
+#define IMP_WHITE 255.0f /* of planes */
+
 /* Convolution kernels of resampling, widened when shrinking, normalised for every output pixel, cut at the
  * border: those of Pillow. */
 typedef enum imp_filter {

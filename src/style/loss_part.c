@@ -148,7 +148,7 @@ int imp_loss_part_add_style(imp_loss_part *part, const float *style, int width, 
     imp_strips *strips;
     int status = imp_strips_create(part->context, part->network->network, &options, memory, &strips);
     if (status) return status;
-    status = imp_strips_forward(strips, style);
+    imp_strips_forward(strips, style);
     for (int i = 0; i < count && !status; i++) {
         imp_statistics statistics = imp_strips_statistics(strips, i, 0);
         status = imp_style_target_add(targets[i]->style_target, &statistics, weight);
@@ -169,7 +169,8 @@ int imp_loss_part_set_content(imp_loss_part *part, const float *content, uint64_
     imp_plan_options options = picture_options(part);
     imp_strips_free(part->strips);
     int status = imp_strips_create(part->context, part->network->network, &options, memory, &part->strips);
-    return status ? status : imp_strips_keep_targets(part->strips, content);
+    if (!status) imp_strips_keep_targets(part->strips, content);
+    return status;
 }
 
 /* Style loss of one tap of a picture and its gradient by statistic. */
@@ -207,7 +208,8 @@ static int evaluate_taps(imp_loss_part *part, int picture, double lead, imp_loss
 }
 
 int imp_loss_part_evaluate(imp_loss_part *part, const float *planes, double lead, imp_losses *losses, float *gradient) {
-    int status = imp_strips_forward(part->strips, planes);
+    int status = IMP_OK;
+    imp_strips_forward(part->strips, planes);
     for (int i = 0; i < part->batch && !status; i++) {
         imp_losses own = {0}; /* summed by itself: equal networks give equal sums */
         status = evaluate_taps(part, i, lead, &own);

@@ -202,8 +202,7 @@ int imp_pictures_image(const imp_pictures *pictures, int index, int iterations, 
     if (!planes) return IMP_ERR_MEMORY;
     status = imp_canvas_paint(context, picture, &pictures->canvas, &last, IMP_FILTER_BICUBIC, planes);
     if (!status && keep_colors)
-        status =
-            imp_colour_keep(context, planes, planes_of(pictures->photos, &last, index), imp_canvas_floats(&last) / 3);
+        imp_colour_keep(context, planes, planes_of(pictures->photos, &last, index), imp_canvas_floats(&last) / 3);
     if (!status) status = imp_planes_to_image(context, planes, last.width, last.height, depth, out);
     imp_release(context, planes);
     return status;

@@ -221,13 +221,14 @@ static int paint_and_blend(imp_styler *styler, float *planes, const float *share
     size_t pixels = (size_t)styler->width * (size_t)styler->height;
     float *painted = imp_allocate_zero(styler->context, pixels, 3 * sizeof *painted);
     if (!painted) return IMP_ERR_MEMORY;
-    int status = IMP_OK;
     imp_styler_paint(styler, planes, shares, painted);
-    if (styler->keep_colors) status = imp_colour_keep(styler->context, painted, planes, pixels);
+    /* What is darker than black or lighter than white is not shown, so that it is not blended either. */
+    for (size_t i = 0; i < 3 * pixels; i++) painted[i] = fminf(fmaxf(painted[i], 0), IMP_WHITE);
+    if (styler->keep_colors) imp_colour_keep(styler->context, painted, planes, pixels);
     float share = (float)strength;
-    for (size_t i = 0; i < 3 * pixels && !status; i++) planes[i] += share * (painted[i] - planes[i]);
+    for (size_t i = 0; i < 3 * pixels; i++) planes[i] += share * (painted[i] - planes[i]);
     imp_release(styler->context, painted);
-    return status;
+    return IMP_OK;
 }
 
 static int check_run(const imp_styler *styler, const imp_image *photo, const float *shares, double strength,

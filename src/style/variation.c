@@ -4,8 +4,8 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
+#include "style/image.h"
 
-#define WHITE 255.0f        /* the loss is of planes on the 0..1 scale */
 #define STRAIGHT (2 / 3.0)  /* weights of the nine-point form: of mean dx^2 and mean dy^2, */
 #define DIAGONAL (2 / 12.0) /* and of the means over both diagonals */
 
@@ -72,8 +72,8 @@ int imp_variation(imp_context *context, const float *planes, int plane_count, in
     double *sums = imp_allocate(context, (size_t)rows * sizeof(double));
     if (!sums) return IMP_ERR_MEMORY;
     variation_job job = {.planes = planes, .gradient = gradient, .height = height, .width = width, .rows = sums};
-    job.straight = STRAIGHT / pixels / (WHITE * WHITE);
-    job.diagonal = DIAGONAL / windows / (WHITE * WHITE);
+    job.straight = STRAIGHT / pixels / (IMP_WHITE * IMP_WHITE);
+    job.diagonal = DIAGONAL / windows / (IMP_WHITE * IMP_WHITE);
     job.straight_slope = (float)(2 * weight * job.straight);
     job.diagonal_slope = (float)(2 * weight * job.diagonal);
     imp_parallel(context, rows, variation_rows, &job);

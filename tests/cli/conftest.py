@@ -59,5 +59,5 @@ def models(real_models, tmp_path_factory):
 
 @pytest.fixture
 def vgg19(real_models, monkeypatch):
-    """For what is told of VGG19 itself: its name, the layers that are no taps, its memory."""
+    """For what is told of VGG19 itself: its name and its memory."""
     monkeypatch.setenv("IMPASTO_MODELS", str(real_models))

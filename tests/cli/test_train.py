@@ -104,7 +104,7 @@ def write_features_recipe(folder, teacher="vgg19"):
         "validation": {"pictures": "photos", "count": 2, "side": 32, "every": 2}, "stages": [{"steps": 3}]}))
 
 
-@pytest.mark.skipif(SANITIZED, reason="each start looks for directions of VGG19's maps, which takes seconds as it is")
+@pytest.mark.skipif(SANITIZED, reason="what stands for VGG19 there is no teacher")
 def test_features_go_on_to_the_same_bits(lesson, models):
     write_features_recipe(lesson)
     train(lesson, "whole")
@@ -171,11 +171,14 @@ def test_a_kill_loses_at_most_the_interval(lesson):
 
 def test_one_training_has_a_folder(lesson):
     write_long_recipe(lesson)
-    child = begin(lesson, "taken", 2)
-    other = run("train", "r.json", "-o", "taken", "--resume", folder=lesson)
-    child.kill()
-    child.wait()
-    assert other.code == 1 and "taken: another 'impasto train'" in other.err
+    child = begin(lesson, "taken", 12)
+    try:
+        others = [run("train", "r.json", "-o", "taken", *more, folder=lesson) for more in ([], ["--resume"])]
+    finally:
+        child.kill()
+        child.wait()
+    for other in others:
+        assert other.code == 1 and "taken: another 'impasto train'" in other.err
     goes_on_to_the_same_bits(lesson, "taken")
 
 

@@ -49,9 +49,9 @@ PEAK(peak_bf16, "avx512f,avx512bf16", __m512, _mm512, ADD_PAIRS, 2)
 /* Fused multiply-adds of f32 or bf16 that one core can do, in operations a second; 0 where this cannot be measured. */
 static double measure_peak(int half) {
 #ifdef __x86_64__
-    if (half) return imp_cpu_features() & IMP_CPU_AVX512_BF16 ? peak_bf16() : 0;
-    if (imp_cpu_features() & IMP_CPU_AVX512) return peak_avx512();
-    if (imp_cpu_features() & IMP_CPU_AVX2) return peak_avx2();
+    if (half) return __builtin_cpu_supports("avx512bf16") ? peak_bf16() : 0;
+    if (__builtin_cpu_supports("avx512f")) return peak_avx512();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return peak_avx2();
 #endif
     (void)half;
     return 0;

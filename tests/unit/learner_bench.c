@@ -1,10 +1,5 @@
 /* What tests of learners share. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "learner_bench.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "learner_bench.h"
 #include "models/vgg.h"
 #include "style/training.h"
+#include "unit.h"
 
 /* ---- Where pictures and models come from ------------------------------------------------------------------------- */
 
@@ -80,11 +75,7 @@ size_t bench_length(const bench *on, int i) {
 }
 
 void bench_begin(bench *on, const char *recipe, int threads) {
-    imp_context_options options;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    *on = (bench){0};
-    assert_int_equal(imp_context_create(&options, &on->context), IMP_OK);
+    *on = (bench){.context = make_context(threads, 0)};
     if (imp_recipe_read(on->context, recipe, strlen(recipe), "r.json", &on->recipe) ||
         imp_learner_create(on->context, on->recipe, &bench_source, &on->learner))
         fail_msg("%s", imp_error(on->context));

@@ -1,13 +1,10 @@
 /* A model of its own context, and pictures. */
 #include "painting_fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "unit.h"
 
 painting_fixture shared;
 

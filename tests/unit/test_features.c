@@ -1,16 +1,10 @@
 /* Losses of several networks together, and a sketch by one network that others finish. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <string.h>
 
 #include "failing_allocator.h"
 #include "painting_fixture.h"
+#include "unit.h"
 
 #define STEPS 6
 #define VALUES (3 * WIDTH * HEIGHT)

@@ -1,11 +1,4 @@
 /* Images in memory: creating, checking, resampling against Pillow, planes and back. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <string.h>
 
@@ -14,18 +7,14 @@
 #include "failing_allocator.h"
 #include "style/canvas.h"
 #include "style/image.h"
+#include "unit.h"
 
 /* Float sums of at most 35 products of values below 255 against Pillow's in double, printed with 4 decimals. */
 #define PILLOW_TOLERANCE 2e-4f
 
 static int setup(void **state) {
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = 3;
-    int status = imp_context_create(&options, &context);
-    *state = context;
-    return status;
+    *state = make_context(3, 0);
+    return 0;
 }
 
 static int teardown(void **state) {

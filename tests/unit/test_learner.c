@@ -1,11 +1,4 @@
 /* Learners, and the styler's: gradients, threads, styles, files, failures. What students begin with. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +16,7 @@
 #include "style/style_bank.h"
 #include "style/styler.h"
 #include "style/trainee.h"
+#include "unit.h"
 
 static void a_stylers_gradient_is_its_losses_slope(void **state) {
     bench on;

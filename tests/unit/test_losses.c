@@ -1,11 +1,4 @@
 /* Style losses, the matrices under them, and total variation: values, degenerate features, threads, allocations. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +9,7 @@
 #include "style/losses.h"
 #include "style/matrix.h"
 #include "style/variation.h"
+#include "unit.h"
 
 #define MOST_CHANNELS 130 /* over two panels of the Cholesky factor, and not a multiple of anything */
 #define MOST_PIXELS 400

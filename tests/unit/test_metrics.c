@@ -108,7 +108,7 @@ static void detail_by_hand(void **state) {
 
 /* ---- Features ---------------------------------------------------------------------------------------------------- */
 
-enum { CHANNELS = 4, COUNT = 3000, AXES = 64 }; /* COUNT: over one chunk, and no multiple of anything */
+enum { CHANNELS = 4, PLACES = 3000, AXES = 64 }; /* PLACES: over one chunk, and no multiple of anything */
 
 static float noise(unsigned *seed) {
     *seed = *seed * 1664525u + 1013904223u; /* Numerical Recipes' generator */
@@ -140,25 +140,25 @@ static void sliced_of_one_dimension_by_hand(void **state) {
 }
 
 static void sliced_sees_sets_alone(void **state) {
-    static float a[CHANNELS * COUNT], turned[CHANNELS * COUNT], moved[CHANNELS * COUNT];
+    static float a[CHANNELS * PLACES], turned[CHANNELS * PLACES], moved[CHANNELS * PLACES];
     unsigned seed = 5;
     (void)state;
-    for (int i = 0; i < CHANNELS * COUNT; i++) a[i] = noise(&seed);
+    for (int i = 0; i < CHANNELS * PLACES; i++) a[i] = noise(&seed);
     for (int c = 0; c < CHANNELS; c++)
-        for (int i = 0; i < COUNT; i++) {
-            turned[c * COUNT + i] = a[c * COUNT + (COUNT - 1 - i) * 7 % COUNT]; /* 7 and 3000 share no factor */
-            moved[c * COUNT + i] = a[c * COUNT + i] + (float)c;
+        for (int i = 0; i < PLACES; i++) {
+            turned[c * PLACES + i] = a[c * PLACES + (PLACES - 1 - i) * 7 % PLACES]; /* 7 and 3000 share no factor */
+            moved[c * PLACES + i] = a[c * PLACES + i] + (float)c;
         }
-    assert_true(distance(shared.context, a, COUNT, a, COUNT, CHANNELS, AXES, 1) == 0);
-    assert_true(distance(shared.context, a, COUNT, turned, COUNT, CHANNELS, AXES, 1) == 0);
+    assert_true(distance(shared.context, a, PLACES, a, PLACES, CHANNELS, AXES, 1) == 0);
+    assert_true(distance(shared.context, a, PLACES, turned, PLACES, CHANNELS, AXES, 1) == 0);
     /* A shift by v: the mean of (v axis)^2, |v|^2 / c with a deviation of 0.25 |v|^2 by direction (the square of a
        coordinate on the sphere in 4 dimensions); five deviations of the mean of 4096. */
-    double shift = distance(shared.context, a, COUNT, moved, COUNT, CHANNELS, IMP_MAX_DIRECTIONS, 1);
+    double shift = distance(shared.context, a, PLACES, moved, PLACES, CHANNELS, IMP_MAX_DIRECTIONS, 1);
     assert_true(fabs(shift / 14 - 0.25) < 5 * 0.25 / 64);
-    double other = distance(shared.context, a, COUNT, moved, COUNT, CHANNELS, AXES, 2);
-    assert_true(other != distance(shared.context, a, COUNT, moved, COUNT, CHANNELS, AXES, 3));
+    double other = distance(shared.context, a, PLACES, moved, PLACES, CHANNELS, AXES, 2);
+    assert_true(other != distance(shared.context, a, PLACES, moved, PLACES, CHANNELS, AXES, 3));
     imp_context *context = make_context(3, 0);
-    assert_true(other == distance(context, a, COUNT, moved, COUNT, CHANNELS, AXES, 2));
+    assert_true(other == distance(context, a, PLACES, moved, PLACES, CHANNELS, AXES, 2));
     imp_context_free(context);
 }
 

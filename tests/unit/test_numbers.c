@@ -1,17 +1,11 @@
 /* Random numbers, 16-bit floats, the clock. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/half.h"
 #include "base/random.h"
+#include "unit.h"
 
 /* The first ten numbers of the authors' xoshiro256plusplus.c from the state 1, 2, 3, 4. */
 static void random_numbers_are_the_authors(void **state) {

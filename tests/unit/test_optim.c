@@ -394,18 +394,18 @@ static void projection_between_steps(void **state) {
 }
 
 static void threads_do_not_change_the_path(void **state) {
-    enum { COUNT = 50003 };
-    static float x[2][COUNT], gradient[COUNT];
+    enum { MANY = 50003 };
+    static float x[2][MANY], gradient[MANY];
     (void)state;
     for (int run = 0; run < 2; run++) {
         imp_context *context = make_context(run ? 3 : 1, 0);
-        imp_lbfgs *lbfgs = lbfgs_of(context, COUNT, 5, 0, 0.1);
+        imp_lbfgs *lbfgs = lbfgs_of(context, MANY, 5, 0, 0.1);
         imp_adam *adam;
-        assert_int_equal(imp_adam_create(context, COUNT, 0.9, 0.999, 1e-8, &adam), IMP_OK);
-        start(x[run], COUNT, 0);
+        assert_int_equal(imp_adam_create(context, MANY, 0.9, 0.999, 1e-8, &adam), IMP_OK);
+        start(x[run], MANY, 0);
         for (int k = 0; k < 12; k++) {
             double loss = 0;
-            for (int i = 0; i < COUNT; i++) {
+            for (int i = 0; i < MANY; i++) {
                 float a = 1 + (float)(i % 7), d = x[run][i] - (float)(i % 11);
                 loss += 0.5 * a * d * d;
                 gradient[i] = a * d;

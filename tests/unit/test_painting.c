@@ -1,11 +1,4 @@
 /* Paintings through the public interface, on a network small enough for each allocation to fail in turn. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,6 +8,7 @@
 #include "failing_allocator.h"
 #include "painting_fixture.h"
 #include "style/pace.h"
+#include "unit.h"
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 

@@ -1,16 +1,10 @@
 /* Several photos in one painting: each is painted as it would be alone. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "painting_fixture.h"
+#include "unit.h"
 
 /* Painted alone: the losses of each step, and the picture. */
 typedef struct alone {

@@ -1,11 +1,4 @@
 /* Reading pictures: every kind of JPEG and PNG, orientation, colour. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <png.h>
 #include <stdlib.h>
@@ -13,6 +6,7 @@
 
 #include "impasto_picture.h"
 #include "picture_files.h"
+#include "unit.h"
 
 /* JPEG at quality 100: a step of quantisation in each of three components, rounded again in the conversion to RGB. */
 #define JPEG_TOLERANCE 3

@@ -1,11 +1,4 @@
 /* What is no picture, or a broken one: one clear line, nothing created, nothing leaked. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <png.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +8,7 @@
 #include "failing_allocator.h"
 #include "impasto_picture.h"
 #include "picture_files.h"
+#include "unit.h"
 
 static size_t memory_held(const imp_context *context) {
     imp_context_info info = {.size = sizeof info};
@@ -25,15 +19,10 @@ static size_t memory_held(const imp_context *context) {
 static size_t memory_at_first;
 
 static int setup(void **state) {
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = 1;
-    options.memory_limit = (size_t)32 << 20; /* changed bytes of a size must not cost gigabytes */
-    int status = imp_context_create(&options, &context);
+    imp_context *context = make_context(1, (size_t)32 << 20); /* changed bytes of a size must not cost gigabytes */
     *state = context;
     memory_at_first = memory_held(context);
-    return status;
+    return 0;
 }
 
 static int teardown(void **state) {

@@ -1,11 +1,4 @@
 /* Writing pictures: what is written is read again; names, depths, failures; and the formats of the vips module. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,6 +12,7 @@
 #include "failing_allocator.h"
 #include "impasto_picture.h"
 #include "picture_files.h"
+#include "unit.h"
 
 static char folder[] = "/tmp/impasto-picture-XXXXXX";
 static int has_module; /* beside the folder of this program, where the build leaves it */

@@ -98,18 +98,18 @@ static void schedules(void **state) {
 }
 
 static void threads_do_not_change_the_norm(void **state) {
-    enum { COUNT = 7, LENGTH = 1000 };
-    static float one[COUNT][LENGTH], three[COUNT][LENGTH];
-    float *arrays[COUNT];
-    size_t lengths[COUNT];
-    double squares[COUNT], norms[2];
-    imp_gradients gradients = {arrays, lengths, squares, COUNT};
+    enum { ARRAYS = 7, LENGTH = 1000 };
+    static float one[ARRAYS][LENGTH], three[ARRAYS][LENGTH];
+    float *arrays[ARRAYS];
+    size_t lengths[ARRAYS];
+    double squares[ARRAYS], norms[2];
+    imp_gradients gradients = {arrays, lengths, squares, ARRAYS};
     (void)state;
-    for (int k = 0; k < COUNT; k++)
+    for (int k = 0; k < ARRAYS; k++)
         for (int i = 0; i < LENGTH; i++) one[k][i] = three[k][i] = (float)sin(k * LENGTH + i);
     for (int run = 0; run < 2; run++) {
         imp_context *context = make_context(run ? 3 : 1, 0);
-        for (int k = 0; k < COUNT; k++) {
+        for (int k = 0; k < ARRAYS; k++) {
             arrays[k] = run ? three[k] : one[k];
             lengths[k] = LENGTH - (size_t)k * 100;
         }

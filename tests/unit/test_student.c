@@ -1,12 +1,5 @@
 /* Students of all of VGG19, seconds of work each: under the address sanitizer one of them has to do, and under the thread
  * sanitizer none, since it has no threads that other plans have not. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +9,7 @@
 #include "failing_allocator.h"
 #include "learner_bench.h"
 #include "style/training.h"
+#include "unit.h"
 
 #ifdef __SANITIZE_THREAD__
 #define SKIPPED 77 /* as meson knows it */

@@ -8,9 +8,8 @@
 
 #include "base/memory.h"
 #include "base/thread.h"
-#include "unit.h"
-
 #include "failing_allocator.h"
+#include "unit.h"
 
 static int threads_that_start = -1; /* -1: all */
 

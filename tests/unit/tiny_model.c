@@ -1,17 +1,12 @@
 /* Small networks of the VGG family that stand for the real ones, and files with their weights. */
 #include "tiny_model.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "models/resnet.h"
 #include "models/vgg.h"
+#include "unit.h"
 
 static int build_tiny(imp_context *context, const int *options, imp_network *network) {
     static const imp_vgg tiny = {"tiny", 2, {1, 2}, {4, 6}};

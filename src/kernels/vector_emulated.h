@@ -1,15 +1,12 @@
-/* The vectors of vector_avx512.h, made of smaller ones by the compiler: in its place where the option emulate_avx512 is
-   set, so that the kernels for AVX-512 can be tested, slowly, on a processor that has not got it. Products of bf16 are
-   rounded as in f32 here and flush nothing to zero. */
-#ifndef IMP_KERNELS_VECTOR_H
-#define IMP_KERNELS_VECTOR_H
+/* What vector_avx512.h has, of smaller vectors, as the compiler makes them: for the option emulate_avx512, with which the
+   kernels for AVX-512 can be tested, slowly, on a processor that has not got it. Not tested by that are vector_avx512.h's
+   own instructions; a multiply_add is rounded twice here, where AVX-512 rounds once. */
+#ifndef IMP_KERNELS_VECTOR_EMULATED_H
+#define IMP_KERNELS_VECTOR_EMULATED_H
 
 #include <stdint.h>
 #include <string.h>
 
-#define LANES 16
-#define TILE_PIXELS 14
-#define TILE_BLOCKS 2
 typedef float vector __attribute__((vector_size(64)));
 typedef uint32_t vector_bits __attribute__((vector_size(64)));
 typedef uint16_t vector_half __attribute__((vector_size(32)));
