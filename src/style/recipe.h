@@ -71,6 +71,7 @@ typedef struct imp_recipe_validation {
 
 typedef struct imp_recipe_optimizer {
     double beta1, beta2, epsilon, decay, clip, average;
+    imp_recipe_numbers rates; /* patterns of parameters, and how many times the stage's rate they take */
 } imp_recipe_optimizer;
 
 typedef struct imp_recipe_stage {

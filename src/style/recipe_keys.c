@@ -14,6 +14,7 @@
 #define MOST_LAYERS 32
 #define MOST_PATTERNS 64
 #define MOST_SIDE 4096 /* pixels */
+#define MOST_RATE 1000 /* times a stage's */
 
 /* Declares name_at(index) over a list of names. */
 #define NAMES(function, ...)                                                                                           \
@@ -152,6 +153,10 @@ static const imp_recipe_key optimizer_keys[] = {
     {"average", NUMBER(0, 0.9999999, 0.999), AT(average),
      .help = "Decay of the average of the weights, by which pictures are painted and which is exported; 0: the weights "
              "themselves."},
+    {"rates", .kind = IMP_RECIPE_NUMBERS, .minimum = 0, .above = 1, .maximum = MOST_RATE, .most = MOST_PATTERNS,
+     AT(rates),
+     .help = "How many times the learning rate some parameters take, by patterns as in train: {\"*.norm.*\": 4}. Where "
+             "several mean one, the last counts."},
     NOTE,
     {0}};
 static const imp_recipe_group optimizer = {"the optimizer", sizeof(imp_recipe_optimizer), optimizer_keys};
@@ -203,10 +208,12 @@ const imp_recipe_group imp_recipe_root = {"the recipe", sizeof(imp_recipe), root
 /* clang-format on */
 
 const char *imp_recipe_range(const imp_recipe_key *key, char text[IMP_RECIPE_RANGE]) {
-    const char *bound = key->above ? "a number above %g and up to %g" : "a number from %g to %g";
+    const char *one = key->above ? "a number above %g and up to %g" : "a number from %g to %g";
+    const char *many = key->above ? "an object of up to %d numbers above %g and up to %g"
+                                  : "an object of up to %d numbers from %g to %g";
     switch (key->kind) {
     case IMP_RECIPE_NUMBER:
-        snprintf(text, IMP_RECIPE_RANGE, bound, key->minimum, key->maximum);
+        snprintf(text, IMP_RECIPE_RANGE, one, key->minimum, key->maximum);
         break;
     case IMP_RECIPE_WHOLE:
         snprintf(text, IMP_RECIPE_RANGE, "a whole number from %.0f to %.0f", key->minimum, key->maximum);
@@ -228,8 +235,7 @@ const char *imp_recipe_range(const imp_recipe_key *key, char text[IMP_RECIPE_RAN
         snprintf(text, IMP_RECIPE_RANGE, "a list of up to %d texts", key->most);
         break;
     case IMP_RECIPE_NUMBERS:
-        snprintf(text, IMP_RECIPE_RANGE, "an object of up to %d numbers from %g to %g", key->most, key->minimum,
-                 key->maximum);
+        snprintf(text, IMP_RECIPE_RANGE, many, key->most, key->minimum, key->maximum);
         break;
     case IMP_RECIPE_GROUPS:
         snprintf(text, IMP_RECIPE_RANGE, "a list of up to %d objects", key->most);

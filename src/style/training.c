@@ -41,21 +41,43 @@ static const char *parameter_at(const void *user, int index) {
     return index < learner->parameter_count ? learner->parameters[index].name : NULL;
 }
 
-/* Marks what a pattern of a stage means. */
-static int choose(imp_training *training, int stage, const char *pattern) {
+static int is_meant(const imp_training *training, const char *pattern, int i) {
+    const imp_learner_parameter *parameter = &training->learner.parameters[i];
+    return !parameter->state && is_like(pattern, parameter->name);
+}
+
+/* IMP_ERR_ARGUMENT: a pattern that means no parameter. stage: from 1 on; 0: it is one of "rates". */
+static int check_pattern(const imp_training *training, int stage, const char *pattern) {
     const imp_learner *learner = &training->learner;
-    int found = 0;
-    for (int i = 0; i < learner->parameter_count; i++) {
-        if (learner->parameters[i].state || !is_like(pattern, learner->parameters[i].name)) continue;
-        training->trained[i].stages |= (uint64_t)1 << stage;
-        found = 1;
-    }
-    if (found) return IMP_OK;
+    char place[32];
+    for (int i = 0; i < learner->parameter_count; i++)
+        if (is_meant(training, pattern, i)) return IMP_OK;
+    snprintf(place, sizeof place, stage ? "stage %d" : "\"rates\"", stage);
     const char *nearest = imp_nearest_name(pattern, parameter_at, learner);
     return imp_fail(training->context, IMP_ERR_ARGUMENT,
-                    "stage %d: no parameter of %.60s has a name like \"%.60s\"; %s \"%.100s\"%s", stage + 1,
+                    "%s: no parameter of %.60s has a name like \"%.60s\"; %s \"%.100s\"%s", place,
                     learner->architecture, pattern, nearest ? "did you mean" : "the first one is",
                     nearest ? nearest : learner->parameters[0].name, nearest ? "?" : "");
+}
+
+/* Marks what a pattern of a stage means. */
+static int choose(imp_training *training, int stage, const char *pattern) {
+    int status = check_pattern(training, stage + 1, pattern);
+    for (int i = 0; i < training->learner.parameter_count && !status; i++)
+        if (is_meant(training, pattern, i)) training->trained[i].stages |= (uint64_t)1 << stage;
+    return status;
+}
+
+static int choose_rates(imp_training *training) {
+    const imp_recipe_numbers *rates = &training->recipe->optimizer.rates;
+    int status = IMP_OK;
+    for (int i = 0; i < training->learner.parameter_count; i++) training->trained[i].rate = 1;
+    for (int k = 0; k < rates->count && !status; k++) {
+        status = check_pattern(training, 0, rates->items[k].name);
+        for (int i = 0; i < training->learner.parameter_count && !status; i++)
+            if (is_meant(training, rates->items[k].name, i)) training->trained[i].rate = rates->items[k].value;
+    }
+    return status;
 }
 
 static int choose_all(imp_training *training) {
@@ -66,7 +88,7 @@ static int choose_all(imp_training *training) {
         for (int i = 0; i < patterns->count && !status; i++) status = choose(training, k, patterns->items[i]);
         if (status) return status;
     }
-    return IMP_OK;
+    return choose_rates(training);
 }
 
 /* What the steps need for parameter i, as far as any stage trains it. */
@@ -233,7 +255,7 @@ static void update(imp_training *training, double rate) {
     for (int i = 0; i < training->learner.parameter_count; i++) {
         imp_trained *trained = &training->trained[i];
         float *data = training->learner.parameters[i].data;
-        if (training->gradients[i]) imp_adam_step(trained->adam, rate, data, training->gradients[i]);
+        if (training->gradients[i]) imp_adam_step(trained->adam, rate * trained->rate, data, training->gradients[i]);
         if (trained->average)
             imp_average_add(training->context, training->lengths[i], decay, training->step, data, trained->average);
     }

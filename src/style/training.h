@@ -9,6 +9,7 @@
 /* What belongs to one of the learner's parameters. */
 typedef struct imp_trained {
     uint64_t stages; /* bit k: it trains in stage k */
+    double rate;     /* times the stage's */
     imp_adam *adam;  /* NULL: no stage trains it; then the two below are NULL too */
     float *gradient;
     float *average; /* NULL too where the recipe asks for none; of a state as well, then without the others */

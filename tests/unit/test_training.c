@@ -115,6 +115,23 @@ static void decay_is_of_weights(void **state) {
     end(&on);
 }
 
+static void rates_are_multiplied(void **state) {
+    bench on;
+    toy before;
+    (void)state;
+    begin(&on,
+          RECIPE("\"optimizer\": {\"rates\": {\"*.weight\": 3, \"wind.*\": 0.5}}, ",
+                 "{\"steps\": 1, \"learning_rate\": 0.01}"),
+          NULL);
+    before = on.it;
+    steps(&on, 1);
+    /* As long as the rate whatever the gradient, but for epsilon; of two that mean wind.weight the last counts. */
+    for (int i = 0; i < 9; i++) assert_true(fabs(fabs(on.it.mix[i] - before.mix[i]) - 0.03) < 1e-4);
+    for (int i = 0; i < 10; i++) assert_true(fabs(fabs(on.it.wind[i] - before.wind[i]) - 0.005) < 1e-4);
+    for (int i = 0; i < 3; i++) assert_true(fabs(fabs(on.it.bias[i] - before.bias[i]) - 0.01) < 1e-4);
+    end(&on);
+}
+
 static void averages_paint_and_are_exported(void **state) {
     char path[] = "/tmp/impasto-training-XXXXXX";
     bench on;
@@ -246,16 +263,22 @@ static void patterns_must_mean_something(void **state) {
     begin(&on, RECIPE("", "{\"steps\": 1}"), NULL);
     imp_recipe *recipe;
     imp_training *training;
-    const char *text = RECIPE("", "{\"steps\": 1}, {\"steps\": 1, \"train\": [\"*.bias\", \"mix.wight\"]}");
-    assert_int_equal(imp_recipe_read(on.context, text, strlen(text), "r.json", &recipe), IMP_OK);
-    assert_int_equal(imp_train_create(on.context, recipe, &on.source, &on.learner, &training), IMP_ERR_ARGUMENT);
-    assert_null(training);
-    assert_string_equal(imp_error(on.context),
-                        "stage 2: no parameter of toy has a name like \"mix.wight\"; did you mean "
-                        "\"mix.weight\"?");
-    assert_int_equal(on.it.released, 1); /* the learner goes with the failure */
-    on.it.released = 0;
-    imp_recipe_release(recipe);
+    const char *const texts[] = {
+        RECIPE("", "{\"steps\": 1}, {\"steps\": 1, \"train\": [\"*.bias\", \"mix.wight\"]}"),
+        RECIPE("\"optimizer\": {\"rates\": {\"*.bias\": 2, \"mix.wight\": 2}}, ", "{\"steps\": 1}")};
+    const char *const places[] = {"stage 2", "\"rates\""};
+    for (int i = 0; i < 2; i++) {
+        char words[128];
+        snprintf(words, sizeof words,
+                 "%s: no parameter of toy has a name like \"mix.wight\"; did you mean \"mix.weight\"?", places[i]);
+        assert_int_equal(imp_recipe_read(on.context, texts[i], strlen(texts[i]), "r.json", &recipe), IMP_OK);
+        assert_int_equal(imp_train_create(on.context, recipe, &on.source, &on.learner, &training), IMP_ERR_ARGUMENT);
+        assert_null(training);
+        assert_string_equal(imp_error(on.context), words);
+        assert_int_equal(on.it.released, 1); /* the learner goes with the failure */
+        on.it.released = 0;
+        imp_recipe_release(recipe);
+    }
     end(&on);
 }
 
@@ -313,6 +336,7 @@ int main(void) {
         cmocka_unit_test(it_learns),
         cmocka_unit_test(stages_freeze_to_the_bit),
         cmocka_unit_test(decay_is_of_weights),
+        cmocka_unit_test(rates_are_multiplied),
         cmocka_unit_test(averages_paint_and_are_exported),
         cmocka_unit_test(validation_sees_every_style),
         cmocka_unit_test(painting),
