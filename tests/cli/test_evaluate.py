@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from support import PROGRAM, SOURCE, TIMEOUT, painted, pattern, refused, run, snapshot, write_png
+from support import PROGRAM, SANITIZED, SOURCE, TIMEOUT, painted, pattern, refused, run, snapshot, write_png
 
 PAIR = ["--photo", "photo.png", "--style", "style.png"]
 SCORES = ["ssim", "psnr", "content_loss", "gram_similarity", "style_loss", "sliced_wasserstein", "texture_detail"]
