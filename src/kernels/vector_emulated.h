@@ -12,6 +12,8 @@ typedef uint32_t vector_bits __attribute__((vector_size(64)));
 typedef uint16_t vector_half __attribute__((vector_size(32)));
 typedef int32_t condition __attribute__((vector_size(64))); /* a lane is -1 where it holds, else 0 */
 
+#include "kernels/vector_operators.h"
+
 static inline vector spread(float a) {
     return (vector){a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a};
 }
@@ -26,20 +28,10 @@ static inline vector load(const float *from) {
 static inline void store(float *to, vector a) {
     memcpy(to, &a, sizeof a);
 }
-static inline vector blend(condition which, vector a, vector b) {
-    return (vector)((which & (condition)a) | (~which & (condition)b));
-}
-static inline vector keep(condition which, vector a) {
-    return (vector)(which & (condition)a);
-}
 static inline vector load_half(const uint16_t *from) {
     vector_half a;
     memcpy(&a, from, sizeof a);
     return (vector)(__builtin_convertvector(a, vector_bits) << 16);
-}
-static inline vector_bits round_half(vector a) {
-    vector_bits bits = (vector_bits)a, near = bits + ((bits >> 16 & 1) + 0x7fff);
-    return (vector_bits)blend(a == a, (vector)near, (vector)(bits | 0x400000)) >> 16;
 }
 static inline void store_half(uint16_t *to, vector a) {
     vector_half half = __builtin_convertvector(round_half(a), vector_half);
@@ -48,7 +40,7 @@ static inline void store_half(uint16_t *to, vector a) {
 static inline vector_bits spread_pair(const uint16_t *pair) {
     uint32_t both;
     memcpy(&both, pair, sizeof both);
-    return (vector_bits)(vector_bits){0} + both;
+    return (vector_bits){0} + both;
 }
 static inline vector spread_first(const uint16_t *pair) {
     return (vector)(spread_pair(pair) << 16);
@@ -76,32 +68,8 @@ static inline void store_pairs(uint16_t *to, vector first, vector second) {
     vector_bits both = round_half(first) | round_half(second) << 16;
     memcpy(to, &both, sizeof both);
 }
-static inline vector add(vector a, vector b) {
-    return a + b;
-}
-static inline vector subtract(vector a, vector b) {
-    return a - b;
-}
-static inline vector multiply(vector a, vector b) {
-    return a * b;
-}
-static inline vector divide(vector a, vector b) {
-    return a / b;
-}
 static inline vector multiply_add(vector a, vector b, vector sum) {
     return a * b + sum;
-}
-static inline vector power_of_two(vector rounded) {
-    return (vector)(((vector_bits)rounded + 127) << 23);
-}
-static inline condition greater(vector a, vector b) {
-    return a > b;
-}
-static inline condition greater_or_nan(vector a, vector b) {
-    return (a > b) | (a != a);
-}
-static inline vector maximum(vector a, vector b) {
-    return blend(greater(a, b), a, b);
 }
 
 #endif

@@ -32,6 +32,8 @@ typedef int32_t condition __attribute__((vector_size(16))); /* a lane is -1 wher
 typedef float stored_vector __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint16_t stored_half __attribute__((vector_size(8), aligned(2), may_alias));
 
+#include "kernels/vector_operators.h"
+
 static inline vector spread(float a) {
     return (vector){a, a, a, a};
 }
@@ -44,14 +46,6 @@ static inline vector load(const float *from) {
 static inline void store(float *to, vector a) {
     *(stored_vector *)to = a;
 }
-/* Where which holds a, elsewhere b. */
-static inline vector blend(condition which, vector a, vector b) {
-    return (vector)((which & (condition)a) | (~which & (condition)b));
-}
-/* Where which holds a, elsewhere 0. */
-static inline vector keep(condition which, vector a) {
-    return (vector)(which & (condition)a);
-}
 /* bf16 to f32, and back to the nearest, ties to even; a NaN stays one. */
 static inline vector load_half(const uint16_t *from) {
     vector_half high = *(const stored_half *)from, low = {0}; /* an instruction; a conversion and a shift are more */
@@ -62,9 +56,7 @@ static inline vector load_half(const uint16_t *from) {
 #endif
 }
 static inline void store_half(uint16_t *to, vector a) {
-    vector_bits bits = (vector_bits)a, near = bits + ((bits >> 16 & 1) + 0x7fff);
-    near = (vector_bits)blend(a == a, (vector)near, (vector)(bits | 0x400000));
-    *(stored_half *)to = __builtin_convertvector(near >> 16, vector_half);
+    *(stored_half *)to = __builtin_convertvector(round_half(a), vector_half);
 }
 /* The first or second of two neighbours in bf16, in every lane as f32. Both are read at once, as compilers see. */
 static inline vector_bits spread_both(const uint16_t *pair) {
@@ -77,22 +69,6 @@ static inline vector spread_first(const uint16_t *pair) {
 static inline vector spread_second(const uint16_t *pair) {
     return (vector)(spread_both(pair) & 0xffff0000);
 }
-static inline vector add(vector a, vector b) {
-    return a + b;
-}
-static inline vector subtract(vector a, vector b) {
-    return a - b;
-}
-static inline vector multiply(vector a, vector b) {
-    return a * b;
-}
-static inline vector divide(vector a, vector b) {
-    return a / b;
-}
-/* 2 to the power of n, from -126 to 127; rounded: n + 1.5 * 2^23, in whose lowest bits n stands. */
-static inline vector power_of_two(vector rounded) {
-    return (vector)(((vector_bits)rounded + 127) << 23);
-}
 /* Rounded once where the machine can; there is no way yet to say so to every compiler. */
 static inline vector multiply_add(vector a, vector b, vector sum) {
 #ifdef __ARM_FEATURE_FMA
@@ -100,17 +76,6 @@ static inline vector multiply_add(vector a, vector b, vector sum) {
 #else
     return a * b + sum;
 #endif
-}
-static inline condition greater(vector a, vector b) {
-    return a > b;
-}
-/* a > b, or a is NaN. */
-static inline condition greater_or_nan(vector a, vector b) {
-    return (a > b) | (a != a);
-}
-/* a > b ? a : b, which is b when either is NaN. */
-static inline vector maximum(vector a, vector b) {
-    return blend(greater(a, b), a, b);
 }
 
 #endif

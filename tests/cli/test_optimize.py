@@ -96,7 +96,8 @@ def test_quality(folder, quality):
     *[["--start", name] for name in ["content", "noise"]],
     ["--instruction-set", "c"],
     ["--style-size", "24"], ["--style-size", "200"], ["--tv-weight", "1"], ["--learning-rate", "0.5"],
-    ["--content-layers", "conv3_1"], ["--content-layers", "conv4_2:1,conv3_1:0.5" if SANITIZED else "conv4_2:1,conv3_2:0.5"], ["--style-layers", "conv1_1"],
+    ["--content-layers", "conv3_1"], ["--style-layers", "conv1_1"],
+    ["--content-layers", "conv4_2:1,conv3_1:0.5" if SANITIZED else "conv4_2:1,conv3_2:0.5"],
     ["--style-layers", "conv1_1:4,conv2_1:2,conv3_1:1"], ["--style-layers", "conv1_1,conv4_2", "--content-layers", "conv4_2"],
     ["--style", "other.png"], ["--max-memory", "2G"], ["--time", "1s"], ["--size=32", "--"],
 ])

@@ -14,16 +14,6 @@
 #define MOST_CHANNELS 130 /* over two panels of the Cholesky factor, and not a multiple of anything */
 #define MOST_PIXELS 400
 
-static imp_context *context_with(int threads, const char *instruction_set) {
-    imp_context_options options;
-    imp_context *context;
-    imp_context_options_default(&options);
-    options.threads = threads;
-    options.instruction_set = instruction_set;
-    assert_int_equal(imp_context_create(&options, &context), IMP_OK);
-    return context;
-}
-
 /* ---- Features and their statistics ------------------------------------------------------------------------------- */
 
 typedef struct features {
@@ -110,7 +100,7 @@ static void values_are_the_definitions(void **state) {
         {"gram-normalized", 0.10003179997052904}, {"wasserstein", 0.01262298080111104},
         {"mean-deviation", 0.011770842804286998}, {"gram-mean-deviation", 591.9892571244346},
     };
-    imp_context *context = context_with(2, NULL);
+    imp_context *context = make_context(2, 0);
     features *now = waves(5, 12, 0), *first = waves(5, 15, 1), *second = waves(5, 9, 2);
     float by_second[25], by_sum[5];
     (void)state;
@@ -146,7 +136,7 @@ static double norm(const float *values, size_t count) {
 }
 
 static void nothing_is_lost_at_the_target(void **state) {
-    imp_context *context = context_with(2, NULL);
+    imp_context *context = make_context(2, 0);
     features *style = mixtures(70, 300, 1), *other = mixtures(70, 300, 2);
     float *by_second = calloc(2 * 70 * 70, sizeof(float)), *far = by_second + 70 * 70, by_sum[2][70];
     (void)state;
@@ -182,7 +172,7 @@ static features *degenerate_features(int kind) {
 }
 
 static void degenerate_features_stay_finite(void **state) {
-    imp_context *context = context_with(1, NULL);
+    imp_context *context = make_context(1, 0);
     float *by_second = calloc(70 * 70, sizeof(float)), by_sum[70];
     (void)state;
     for (int k = 0; imp_style_loss_at(k); k++)
@@ -205,7 +195,7 @@ static void degenerate_features_stay_finite(void **state) {
 }
 
 static void what_is_not_finite_is_told(void **state) {
-    imp_context *context = context_with(1, NULL);
+    imp_context *context = make_context(1, 0);
     features *style = waves(5, 12, 0), *now = waves(5, 12, 1);
     float by_second[25], by_sum[5];
     (void)state;
@@ -246,7 +236,7 @@ static void threads_change_nothing(void **state) {
     for (int k = 0; imp_style_loss_at(k); k++) {
         double value[2];
         for (int run = 0; run < 2; run++) {
-            imp_context *context = context_with(run ? 3 : 1, NULL);
+            imp_context *context = make_context(run ? 3 : 1, 0);
             imp_style_target *target = target_of(context, imp_style_loss_at(k)->name, 0.1, style);
             value[run] = evaluate(target, now, by_second[run], by_second[run] + C * C);
             imp_style_target_free(target);
@@ -345,7 +335,7 @@ static void polar_factors(imp_context *context, int n) {
 static void matrices_of_all_sizes(void **state) {
     (void)state;
     for (int set = 0; imp_instruction_set_name(set); set++) {
-        imp_context *context = context_with(2, imp_instruction_set_name(set));
+        imp_context *context = make_context_on(2, 0, imp_instruction_set_name(set));
         for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
             cholesky_factors(context, sizes[k]);
             polar_factors(context, sizes[k]);
@@ -356,7 +346,7 @@ static void matrices_of_all_sizes(void **state) {
 
 static void singular_matrices_are_factored(void **state) {
     enum { N = 70 };
-    imp_context *context = context_with(1, NULL);
+    imp_context *context = make_context(1, 0);
     imp_matrices matrices;
     static float a[N * N], inverse[N * N];
     (void)state;
@@ -390,7 +380,7 @@ static void variation_is_the_nine_point_form(void **state) {
     };
     (void)state;
     for (int threads = 1; threads < 4; threads += 2) {
-        imp_context *context = context_with(threads, NULL);
+        imp_context *context = make_context(threads, 0);
         for (size_t k = 0; k < sizeof expected / sizeof expected[0]; k++) {
             float planes[105], gradient[105];
             int count = expected[k].planes * expected[k].height * expected[k].width;
