@@ -55,8 +55,10 @@ static imp_parameter *readout_of(const student_learner *learner, const char *lay
     return &teacher->parameters[teacher->layers[readout_behind(learner, layer)].weight];
 }
 
-static int take_vgg_weights(student_learner *learner, const imp_model *vgg) {
+/* VGG19's weights times unit: since its ReLUs let a factor through, that is a factor of the first kernels and all biases. */
+static int take_vgg_weights(student_learner *learner, const imp_model *vgg, float unit) {
     imp_network *teacher = &learner->teacher;
+    const int first = teacher->layers[1].weight;
     for (int i = 0; i < teacher->parameter_count; i++) {
         imp_parameter *to = &teacher->parameters[i];
         const imp_parameter *from = i < vgg->network.parameter_count ? &vgg->network.parameters[i] : NULL;
@@ -67,6 +69,7 @@ static int take_vgg_weights(student_learner *learner, const imp_model *vgg) {
             memcpy(to->data, from->data, bytes);
         else
             memset(to->data, 0, bytes); /* of a readout: its directions come later, and it has no bias */
+        for (size_t k = 0; (i == first || to->dimensions == 1) && k < imp_parameter_count(to); k++) to->data[k] *= unit;
     }
     for (int i = 0; i < IMP_THIN_READOUTS; i++) {
         const imp_parameter *weight = readout_of(learner, imp_thin_readouts[i].layer);
@@ -83,12 +86,19 @@ static int make_teacher(student_learner *learner, const imp_training_source *sou
         status = imp_fail(learner->context, IMP_ERR_ARGUMENT, "features are learnt from vgg19, not from %s",
                           vgg->network.architecture);
     if (!status) status = imp_thin_build_teacher(learner->context, &learner->teacher);
-    if (!status) status = take_vgg_weights(learner, vgg);
     if (!status) {
+        imp_preprocessing *preprocessing = &learner->trainee.model->preprocessing;
+        float unit = 1;
+        *preprocessing = vgg->preprocessing; /* both see pixels in the same way */
+        /* Maps that come out of batch norms are of the size 1, and weights that make VGG19's hundreds of them would take a
+           step at a time as small as those of 1. Such a student learns features as the losses see them. */
+        if (imp_architecture_find_option(learner->trainee.model->architecture, IMP_OPTION_NORMS) >= 0) {
+            unit = preprocessing->feature_scale;
+            preprocessing->feature_scale = 1;
+        }
+        learner->teacher.preprocessing = preprocessing;
         learner->checksum = imp_network_checksum(&vgg->network);
-        /* Both see pixels in the same way. */
-        learner->trainee.model->preprocessing = vgg->preprocessing;
-        learner->teacher.preprocessing = &learner->trainee.model->preprocessing;
+        status = take_vgg_weights(learner, vgg, unit);
     }
     imp_model_free(vgg);
     return status;
@@ -182,11 +192,23 @@ static void start_readout(student_learner *learner, const char *layer, const kep
     memset(learner->trainee.parameters[to->bias].data, 0, (size_t)to->channels * sizeof(float));
 }
 
+/* Readouts of layers that the student does not have in common with its teacher say nothing at first: what they said of random
+   maps would be ten times the teacher's energy, and a hundred times in Gram matrices. */
+static void silence_readouts(student_learner *learner) {
+    const imp_network *student = &learner->trainee.model->network;
+    for (int i = 0; i < IMP_THIN_READOUTS; i++) {
+        const imp_layer *layer = &student->layers[imp_network_find_tap(student, imp_thin_readouts[i].layer)];
+        const imp_parameter *weight = &student->parameters[layer->weight];
+        memset(weight->data, 0, imp_parameter_count(weight) * sizeof(float));
+    }
+}
+
 /* Layer by layer, as far as the student has them: each convolution of the teacher reads the ReLU or pool before it. */
 static int start_trunk(student_learner *learner, const imp_moments *all) {
     const imp_network *teacher = &learner->teacher, *student = &learner->trainee.model->network;
     kept_channels before = {0}, after = {0};
     int status = IMP_OK;
+    silence_readouts(learner);
     for (int i = 1; i < teacher->layer_count && !status; i++) {
         const imp_layer *from = &teacher->layers[i];
         char name[IMP_NAME_LENGTH];
