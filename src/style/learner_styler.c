@@ -299,6 +299,8 @@ int imp_styler_learner_create(imp_context *context, const imp_recipe *recipe, co
         return status;
     }
     *learner = (imp_learner){.user = made,
+                             /* The sizes of losses are those of one network's maps. */
+                             .teacher = recipe->losses.per_style ? imp_network_checksum(&made->teacher->network) : 0,
                              .architecture = made->trainee.model->network.architecture,
                              .parameters = made->trainee.parameters,
                              .parameter_count = made->trainee.parameter_count,

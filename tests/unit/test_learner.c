@@ -138,6 +138,18 @@ static void checkpoints_hold_sizes(void **state) {
     bench_go_on(STYLER(", \"per_style\": true"), "style_sizes");
 }
 
+/* Sizes of losses are of one network's maps; without them any may take over, VGG19 at last after a cheaper one. */
+static void sizes_are_of_one_loss_network(void **state) {
+    static const char *const recipes[] = {STYLER(""), STYLER(", \"per_style\": true")};
+    (void)state;
+    for (size_t i = 0; i < COUNT(recipes); i++) {
+        bench on;
+        bench_begin(&on, recipes[i], 2);
+        assert_int_equal(on.learner.teacher != 0, i == 1);
+        bench_end(&on);
+    }
+}
+
 /* Two styles on batches of three: each crop of a step has one, and gets the other in the next. */
 static void styles_take_turns(void **state) {
     static float *const none[MOST_PARAMETERS];
@@ -475,6 +487,7 @@ int main(void) {
         cmocka_unit_test(styles_weigh_alike),
         cmocka_unit_test(sizes_have_a_floor),
         cmocka_unit_test(checkpoints_hold_sizes),
+        cmocka_unit_test(sizes_are_of_one_loss_network),
         cmocka_unit_test(styles_take_turns),
         cmocka_unit_test(it_learns),
         cmocka_unit_test(folded_norms_give_the_same),
