@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Photographs x paintings by several painters, beside each other as VGG19 sees them.
+"""Photographs x paintings by several painters, beside each other as VGG19 sees them, or another network (--judge).
 
 usage: painters.py OUT_FOLDER --photos A B ... --styles NAME=PICTURE ... --painter NAME="COMMAND" ...
-                   [--size 256] [--impasto build/impasto] [--content-layers conv4_2] [--style-layers conv1_1,...]
+                   [--judge vgg19] [--size 256] [--impasto build/impasto] [--content-layers conv4_2]
+                   [--style-layers conv1_1,...]
 
 A painter is what stands behind `impasto`, without the pictures: "optimize --iterations 60 --features thin" or "stylize
 --model fine.safetensors", which gets the painting's NAME. Pictures that are there already are not painted again. Prints
@@ -31,6 +32,7 @@ def parse():
     p.add_argument("--photos", nargs="+", required=True)
     p.add_argument("--styles", nargs="+", required=True)
     p.add_argument("--painter", action="append", required=True)
+    p.add_argument("--judge", default="vgg19")
     p.add_argument("--size", type=int, default=256)
     p.add_argument("--impasto", default="build/impasto")
     p.add_argument("--content-layers", default="conv4_2")
@@ -61,7 +63,7 @@ def main():
             pair = f"{stem(photo)}--{name.replace(' ', '-')}"
             outputs = [paint(a.impasto, arguments_of(a, command, photo, name, picture),
                              os.path.join(a.folder, f"{pair}--{painter}.png")) for painter, command in painters.items()]
-            untouched, *scores = evaluate(a.impasto, photo, picture, [photo, *outputs], a.size,
+            untouched, *scores = evaluate(a.impasto, photo, picture, [photo, *outputs], a.size, "--model", a.judge,
                                           "--content-layers", a.content_layers, "--style-layers", a.style_layers)
             for painter, one in zip(painters, scores):
                 figures[painter][pair] = figures_of(one, untouched)
@@ -77,7 +79,7 @@ def main():
         middle = statistics.median(pair["style"] for pair in pairs.values())
         print(f"| {painter} | {mean['loss']:.2f} | {mean['loss'] / first['loss']:.2f} times | {mean['style']:.4f} | {middle:.4f} | "
               f"{mean['content']:.2f} | {mean['ssim']:.3f} | {mean['gram']:.3f} |")
-    print(f"\n{len(a.photos)} photos x {len(styles)} paintings at {a.size}; "
+    print(f"\n{len(a.photos)} photos x {len(styles)} paintings at {a.size}, judged by {a.judge}; "
           + "; ".join(f"{painter}: impasto {command}" for painter, command in painters.items()))
 
 
