@@ -129,9 +129,8 @@ void imp_cli_print_man(FILE *stream) {
     for (int i = 0; imp_cli_command_at(i); i++) print_man_command(stream, imp_cli_command_at(i));
     fputs(".SH FILES\n"
           "Models are looked for by name in \\fB$IMPASTO_MODELS\\fR, or where that is not set in\n"
-          "\\fB$XDG_DATA_HOME/impasto/models\\fR (\\fB~/.local/share/impasto/models\\fR), and then in the folder that "
-          "was\n"
-          "installed with the program.\n"
+          "\\fB$XDG_DATA_HOME/impasto/models\\fR (\\fB~/.local/share/impasto/models\\fR), and then in those that came\n"
+          "with the program.\n"
           ".SH \"EXIT STATUS\"\n"
           "0 when all went well, 1 for a failure, 2 for a command line that is not understood, 129, 130 or 143 when a\n"
           "picture was written after an interruption by SIGHUP, SIGINT or SIGTERM.\n"

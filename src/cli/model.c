@@ -223,12 +223,12 @@ static int run_list(void *user, char **arguments, int count) {
     char folder[IMP_CLI_PATH];
     int listed = 0;
     if (settings->json) fputs("{\"models\":[", stdout);
-    for (int i = 0; imp_cli_models_folder(i, folder); i++)
+    for (int i = 0; imp_cli_models_folder(i, folder); i++) {
         listed += list_folder(context, folder, settings->json, listed);
-    if (settings->json)
-        fputs("]}\n", stdout);
-    else if (listed == 0 && imp_cli_models_folder(0, folder))
-        printf("no models in %s; 'impasto model import FILE' puts one there\n", folder);
+        if (i == 0 && listed == 0 && !settings->json)
+            printf("no models in %s; 'impasto model import FILE' puts one there\n", folder);
+    }
+    if (settings->json) fputs("]}\n", stdout);
     imp_context_free(context);
     return 0;
 }

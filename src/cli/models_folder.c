@@ -34,8 +34,9 @@ bool imp_cli_models_folder(int index, char folder[IMP_CLI_PATH]) {
     char program[IMP_CLI_PATH];
     int homes = imp_cli_models_home(folder) ? 1 : 0;
     if (index < homes) return true;
-    return index == homes && imp_cli_program_folder(program, sizeof program) &&
-           join(folder, "%s/../share/impasto/models", program);
+    if (!imp_cli_program_folder(program, sizeof program)) return false;
+    if (index == homes) return join(folder, "%s/../share/impasto/models", program); /* of an installed one */
+    return index == homes + 1 && join(folder, "%s/models", program); /* of one that lies where it was built */
 }
 
 bool imp_cli_make_folder(const char *folder) {

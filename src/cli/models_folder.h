@@ -9,7 +9,7 @@
 enum { IMP_CLI_PATH = 4096 };
 #define IMP_CLI_MODEL_ENDING ".safetensors"
 
-/* The folders that are searched, in order: the user's, then the installed one; false past the last. */
+/* The folders that are searched, in order: the user's, then those beside the program; false past the last. */
 bool imp_cli_models_folder(int index, char folder[IMP_CLI_PATH]);
 
 /* The user's own folder, where imports go; false when there is none (no HOME). */

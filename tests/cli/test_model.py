@@ -36,22 +36,24 @@ def test_default_folders(weights, tmp_path):
 
 def test_list(imported, tmp_path):
     environment = {"IMPASTO_MODELS": str(imported)}
-    assert "vgg19" in painted("model", "list", folder=tmp_path, environment=environment).out
-    [model] = json.loads(painted("model", "list", "--json", folder=tmp_path, environment=environment).out)["models"]
+    listed = painted("model", "list", folder=tmp_path, environment=environment).out
+    assert "vgg19" in listed and "thin" in listed and "model import" not in listed
+    model, *_ = json.loads(painted("model", "list", "--json", folder=tmp_path, environment=environment).out)["models"]
     assert model["name"] == model["architecture"] == "vgg19" and model["path"] == str(imported / "vgg19.safetensors")
 
 
-def test_list_of_nothing(tmp_path):
+def test_list_of_what_comes_with_the_program(tmp_path):
     environment = {"IMPASTO_MODELS": str(tmp_path / "missing")}
     assert "model import" in painted("model", "list", folder=tmp_path, environment=environment).out
-    assert json.loads(painted("model", "list", "--json", folder=tmp_path, environment=environment).out) == {"models": []}
+    models = json.loads(painted("model", "list", "--json", folder=tmp_path, environment=environment).out)["models"]
+    assert [model["name"] for model in models] == ["thin"]
 
 
 def test_list_with_a_damaged_model(tmp_path):
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
     environment = {"IMPASTO_MODELS": str(tmp_path)}
     assert "damaged" in painted("model", "list", folder=tmp_path, environment=environment).out
-    [model] = json.loads(painted("model", "list", "--json", folder=tmp_path, environment=environment).out)["models"]
+    model, *_ = json.loads(painted("model", "list", "--json", folder=tmp_path, environment=environment).out)["models"]
     assert model["name"] == "broken" and "broken.safetensors" in model["error"]
 
 

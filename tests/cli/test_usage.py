@@ -6,7 +6,8 @@ import pytest
 
 from support import refused, run
 
-COMMANDS = ["optimize", "evaluate", "model import", "model list", "model info", "model verify", "bench optimize", "help"]
+COMMANDS = ["optimize", "stylize", "evaluate", "train", "model import", "model list", "model info", "model verify",
+            "bench optimize", "bench stylize", "bench train", "help"]
 
 
 def test_version():
