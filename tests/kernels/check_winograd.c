@@ -181,29 +181,37 @@ static void check_nan(const imp_kernels *kernels, const imp_winograd *steps) {
     test_free(&test);
 }
 
+/* A shape on every table, with and without a mask as the numbers fall. */
+static void check_shape(const imp_kernels *const *tables, int count, const int *channels, const int *size, int pad) {
+    winograd_test test = test_make(channels, size, pad);
+    int masked = random_below(2);
+
+    if (masked) test.job.mask = &test.mask.view; /* for the oracle */
+    find_exact(&test);
+    for (int i = 0; i < count; i++)
+        for (const imp_winograd *const *steps = tables[i]->winograd; *steps; steps++)
+            check_steps(&test, tables[i], *steps, masked);
+    test_free(&test);
+}
+
 void check_winograd(const imp_kernels *const *tables, int count, int every) {
     static const int channels[] = {1, 3, 16, 17, 48, 100};
     static const int sizes[][2] = {{1, 1}, {2, 3}, {4, 4}, {6, 12}, {7, 5}, {13, 15}, {31, 29}, {2, 71}, {40, 1}};
-    enum { CHANNELS = 6, SIZES = 9, PADS = 3, ALL = CHANNELS * CHANNELS * SIZES * PADS };
-    int tested = 0;
+    /* VGG19's widest, of which a tile's products take several rounds over the channels. */
+    static const int wide[][2] = {{256, 512}, {512, 96}}, wide_size[] = {7, 13};
+    enum { CHANNELS = 6, SIZES = 9, PADS = 3, WIDE = 2, ALL = CHANNELS * CHANNELS * SIZES * PADS };
+    int tested = WIDE;
 
     for (int n = 0; n < ALL; n++) {
         const int *size = sizes[n % SIZES];
-        int both[] = {channels[n / SIZES % CHANNELS], channels[n / (SIZES * CHANNELS) % CHANNELS]};
+        const int both[] = {channels[n / SIZES % CHANNELS], channels[n / (SIZES * CHANNELS) % CHANNELS]};
         int pad = n / (SIZES * CHANNELS * CHANNELS);
-        winograd_test test;
 
         if (size[0] + 2 * pad < 3 || size[1] + 2 * pad < 3 || random_below(every)) continue;
-        test = test_make(both, size, pad);
-        int masked = random_below(2);
-        if (masked) test.job.mask = &test.mask.view; /* for the oracle */
-        find_exact(&test);
-        for (int i = 0; i < count; i++)
-            for (const imp_winograd *const *steps = tables[i]->winograd; *steps; steps++)
-                check_steps(&test, tables[i], *steps, masked);
-        test_free(&test);
+        check_shape(tables, count, both, size, pad);
         tested++;
     }
+    for (int n = 0; n < WIDE; n++) check_shape(tables, count, wide[n], wide_size, 1);
     for (int i = 0; i < count; i++)
         for (const imp_winograd *const *steps = tables[i]->winograd; *steps; steps++) check_nan(tables[i], *steps);
     printf("winograd, %d shapes\n", tested);
