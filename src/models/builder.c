@@ -132,6 +132,14 @@ int imp_builder_batch_norm(imp_builder *builder, int input, const char *name, in
     return index;
 }
 
+int imp_builder_pool(imp_builder *builder, int input, int number) {
+    int layer = imp_builder_layer(builder, IMP_OPERATION_POOL, input, "pool%d", number);
+
+    imp_builder_last(builder)->kernel = 2;
+    imp_builder_last(builder)->stride = 2;
+    return layer;
+}
+
 int imp_builder_add(imp_builder *builder, int input, int second, const char *name, int number) {
     int index = imp_builder_layer(builder, IMP_OPERATION_ADD, input, name, number);
 

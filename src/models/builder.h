@@ -30,6 +30,8 @@ int imp_builder_depthwise(imp_builder *builder, int input, const char *name, int
 int imp_builder_norm(imp_builder *builder, int input, const char *name, int number, int styles);
 /* With parameters name.scale, name.shift, name.mean and name.variance, [channels]. */
 int imp_builder_batch_norm(imp_builder *builder, int input, const char *name, int number);
+/* VGG's: 2x2 with a stride of 2, "pool1" for number 1. */
+int imp_builder_pool(imp_builder *builder, int input, int number);
 int imp_builder_add(imp_builder *builder, int input, int second, const char *name, int number);
 
 /* The layer that was added last, to set what is particular about it. */

@@ -27,13 +27,19 @@ static const block blocks[] = {
 };
 #define BLOCKS (int)(sizeof blocks / sizeof *blocks)
 
-/* The block behind which a layer of VGG19 is read, which has maps of that size; 0: the first convolution. */
+/* Where layers of VGG19 are read: behind a block, which has maps of that size (0: the first convolution), or where it is
+   wide, behind its expansion; and how many channels a layer of adaptation has before the readouts (0: there is none). */
 typedef struct reading {
-    int block;
-    const char *layer;
+    int block, is_expanded, adapted;
+    const char *layers[2];
 } reading;
 
-static const reading readings[] = {{0, "conv2_1"}, {1, "conv3_1"}, {3, "conv4_1"}, {3, "conv4_2"}, {BLOCKS, "conv5_1"}};
+static const reading readings[] = {
+    {0, 0, 0, {"conv2_1"}},
+    {2, 1, 0, {"conv3_1"}},
+    {4, 1, 96, {"conv4_1", "conv4_2"}},
+    {BLOCKS, 0, 0, {"conv5_1"}},
+};
 
 enum { NORMS };
 
@@ -91,6 +97,21 @@ static int add_excitation(imp_builder *builder, int input, int channels, int num
     return scaled;
 }
 
+/* The readouts of a place. A square of pixels tells VGG19's channels better than one alone. */
+static void add_readouts(imp_builder *builder, int input, int norms, int number, int is_expanded) {
+    for (size_t i = 0; i < sizeof readings / sizeof *readings; i++) {
+        const reading *at = &readings[i];
+        const step adapt = {"block%d.adapt", 0, at->adapted, 3, 1, RELU};
+        int layer = input;
+
+        if (at->block != number || at->is_expanded != is_expanded) continue;
+        if (at->adapted) layer = add_step(builder, layer, &adapt, norms, number);
+        for (int k = 0; k < 2 && at->layers[k]; k++)
+            imp_builder_convolution(builder, layer, at->layers[k], 0, imp_thin_readout_of(at->layers[k])->directions, 3,
+                                    1);
+    }
+}
+
 /* Expand, filter each channel by itself, project; beside it the input where the shapes are the same. */
 static int add_block(imp_builder *builder, int input, const block *row, int norms, int number) {
     int layer = input, before = builder->failed ? 0 : builder->network->layers[input].channels;
@@ -99,6 +120,7 @@ static int add_block(imp_builder *builder, int input, const block *row, int norm
     const step project = {"block%d.project", 0, row->channels, 1, 1, IDENTITY};
 
     if (row->expanded != before) layer = add_step(builder, layer, &expand, norms, number);
+    add_readouts(builder, layer, norms, number, 1);
     layer = add_step(builder, layer, &filter, norms, number);
     if (row->squeezes) layer = add_excitation(builder, layer, row->expanded, number);
     layer = add_step(builder, layer, &project, norms, number);
@@ -107,19 +129,9 @@ static int add_block(imp_builder *builder, int input, const block *row, int norm
     return layer;
 }
 
-/* The readouts behind a block. A square of pixels tells VGG19's channels better than one alone. */
-static void add_readouts(imp_builder *builder, int input, int number) {
-    for (size_t i = 0; i < sizeof readings / sizeof *readings; i++) {
-        const imp_thin_readout *readout = imp_thin_readout_of(readings[i].layer);
-
-        if (readings[i].block == number)
-            imp_builder_convolution(builder, input, readings[i].layer, 0, readout->directions, 3, 1);
-    }
-}
-
 int imp_mobilenet_build(imp_context *context, const int *options, imp_network *network) {
     const imp_thin_readout *readout = imp_thin_readout_of("conv1_1");
-    const step first = {"first", 0, FIRST_CHANNELS, 3, 2, HARD_SWISH};
+    const step first = {"first", 0, FIRST_CHANNELS, 3, 1, HARD_SWISH};
     imp_builder builder;
     int layer;
 
@@ -127,11 +139,12 @@ int imp_mobilenet_build(imp_context *context, const int *options, imp_network *n
     layer = imp_builder_convolution(&builder, 0, IMP_THIN_OWN, 0, OWN_CHANNELS, 3, 1);
     layer = activate(&builder, layer, RELU, IMP_THIN_OWN ".relu", 0);
     imp_builder_convolution(&builder, layer, readout->layer, 0, readout->directions, 1, 1);
+    layer = imp_builder_pool(&builder, layer, 1);
     layer = add_step(&builder, layer, &first, options[NORMS], 0);
-    add_readouts(&builder, layer, 0);
+    add_readouts(&builder, layer, options[NORMS], 0, 0);
     for (int number = 1; number <= BLOCKS; number++) {
         layer = add_block(&builder, layer, &blocks[number - 1], options[NORMS], number);
-        add_readouts(&builder, layer, number);
+        add_readouts(&builder, layer, options[NORMS], number, 0);
     }
     return imp_builder_end(&builder);
 }

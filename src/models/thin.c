@@ -57,14 +57,6 @@ static int add_convolution(imp_builder *builder, int input, int block, int numbe
     return input;
 }
 
-static int add_pool(imp_builder *builder, int input, int block) {
-    int layer = imp_builder_layer(builder, IMP_OPERATION_POOL, input, "pool%d", block);
-
-    imp_builder_last(builder)->kernel = 2;
-    imp_builder_last(builder)->stride = 2;
-    return layer;
-}
-
 /* Unlike VGG19's, the second layer comes after the first pool: no loss looks at it, and at the full size it would be a
    quarter of all work. */
 int imp_thin_build(imp_context *context, const int *options, imp_network *network) {
@@ -73,12 +65,12 @@ int imp_thin_build(imp_context *context, const int *options, imp_network *networ
 
     imp_builder_begin(&builder, context, "thin", 1, network);
     layer = add_convolution(&builder, layer, 1, 1, widths[0] * options[THIN_CHANNELS]);
-    layer = add_pool(&builder, layer, 1);
+    layer = imp_builder_pool(&builder, layer, 1);
     layer = add_convolution(&builder, layer, 1, 2, widths[0] * options[THIN_CHANNELS]);
     for (int block = 2; block <= BLOCKS; block++) {
         for (int number = 1; number <= convolutions[block - 1]; number++)
             layer = add_convolution(&builder, layer, block, number, options[THIN_CHANNELS] * widths[block - 1]);
-        if (block < BLOCKS) layer = add_pool(&builder, layer, block);
+        if (block < BLOCKS) layer = imp_builder_pool(&builder, layer, block);
     }
     return imp_builder_end(&builder);
 }

@@ -19,10 +19,7 @@ int imp_vgg_add_block(imp_builder *builder, const imp_vgg *vgg, int block, int c
         snprintf(name, sizeof name, "relu%d_%%d", block);
         input = imp_builder_layer(builder, IMP_OPERATION_RELU, input, name, number);
     }
-    input = imp_builder_layer(builder, IMP_OPERATION_POOL, input, "pool%d", block);
-    imp_builder_last(builder)->kernel = 2;
-    imp_builder_last(builder)->stride = 2;
-    return input;
+    return imp_builder_pool(builder, input, block);
 }
 
 int imp_vgg_build(imp_context *context, const imp_vgg *vgg, imp_network *network) {
