@@ -3,7 +3,7 @@
 
 usage: table.py [--only PART,...] [--build build-normal] [--figures figures.json] [--plot plot.svg]
                 [--size 512] [--repeats 4] [--rounds 3] [--threads N] [--model vgg19.safetensors]
-                [--reference FILE.json --photo PICTURE --style PICTURE]
+                [--reference FILE.json --photo PICTURE --style PICTURE] [--sketch-share 0.5]
 
 The parts, each some seconds to minutes long:
     pytorch   an iteration of Gatys' method and its memory, in f32 and bf16, beside PyTorch
@@ -17,6 +17,8 @@ The parts, each some seconds to minutes long:
     batch     eight pictures of 256x256 at once beside one at a time
     loss      the time to the losses that 500 steps of PyTorch's Adam reach, after the reference of trajectory.py
     training  a training step of the styler `fine` beside PyTorch
+    students  an iteration on each network that stands in for VGG19, and training steps with `thin`, beside VGG19
+    sketch    the time to the same losses with a student first and VGG19 last, beside VGG19 alone
 
 Every round runs all programs of a part one after the other, each in a process of its own; a program's time is the least
 of its repeats, a ratio the median over the rounds. A program that cannot run is told as absent in the table. Figures of
@@ -246,7 +248,7 @@ EXACT = ["--precision", "f32", "--style-layers", "conv1_1,conv2_1,conv3_1,conv4_
 
 def time_to(a, goal, *more):
     """Seconds and iterations until the preset `fast` has the total loss, and until it has both halves, of goal; None where
-    it does not. Losses are of the pixels as the optimiser has them: in a written picture they are cut off at black and
+    it does not. A sketch's losses do not count. Losses are of the pixels as the optimiser has them: in a written picture they are cut off at black and
     white. The preset leaves conv5_1 out, a thousandth of the style loss: with EXACT the losses are PyTorch's own."""
     reached = {"total": None, "both": None}
     with tempfile.TemporaryDirectory() as folder:
@@ -254,7 +256,7 @@ def time_to(a, goal, *more):
                                      "fast", "--json", "-o", folder + "/out.png", *more],
                                     stdout=subprocess.PIPE, text=True)
         for event in map(json.loads, painting.stdout):
-            if event["event"] != "progress":
+            if event["event"] != "progress" or event["scale"] < event["scales"]:
                 continue
             content, style = event["content_loss"], event["style_loss"]
             there = {"total": content + 1e6 * style <= goal[0], "both": content <= goal[1] and style <= goal[2]}
@@ -297,16 +299,21 @@ PAINTING = PEERS.parent.parent / "docs/images/style.jpg"
 CROP, BATCH = 256, 4
 
 
-def training(a, folder, precision):
-    """A recipe of one style on crops of noise, and the command that times it."""
-    recipe = {"network": {"architecture": "fine", "precision": precision},
-              "loss_network": {"model": str(a.model), "precision": precision},
+def training(a, folder, precision, loss_network=None, **options):
+    """A recipe of one style on crops of noise, and the command that times it. options: of `fine`."""
+    recipe = {"network": {"architecture": "fine", "precision": precision, "options": options},
+              "loss_network": {"model": str(loss_network or a.model), "precision": precision},
               "losses": {"content": {"conv4_1": 1}, "style": {f"conv{i}_1": 1 for i in range(1, 5)}},
               "styles": [{"name": "painting", "picture": str(PAINTING), "side": CROP}],
               "data": {"sources": [{}], "crop": CROP}, "batch": BATCH, "stages": [{"steps": 10000}]}
-    path = pathlib.Path(folder) / f"{precision}.json"
+    path = pathlib.Path(folder) / f"{precision}-{loss_network is None}-{len(options)}.json"
     path.write_text(json.dumps(recipe))
     return [a.impasto, "bench", "train", path, "--json", "--steps", a.repeats, "--threads", a.threads]
+
+
+def step(result):
+    """Seconds of a training step."""
+    return result["seconds_per_step"]["min"] if "bench" in result else result["seconds"]
 
 
 def part_training(a):
@@ -314,9 +321,6 @@ def part_training(a):
         results = interleave(a.rounds, {f"impasto {p}": training(a, folder, p) for p in ("f32", "bf16")} | {
             f"PyTorch {p}": [sys.executable, PEERS / "pytorch_train.py", p, CROP, BATCH, a.repeats, a.threads]
             for p in ("f32", "bf16")})
-
-    def step(result):
-        return result["seconds_per_step"]["min"] if "bench" in result else result["seconds"]
 
     name = f"training step of fine, {BATCH} crops of {CROP}x{CROP}"
     return results, [
@@ -326,9 +330,55 @@ def part_training(a):
         row(f"{name}, bf16: memory beside PyTorch f32", "impasto bf16", "PyTorch f32", None, None, results, memory, "MB")]
 
 
+STUDENTS = {"thin": (8, 10), "mobilenetv3": (5, 8)}  # how many times faster than VGG19: at least, and the aim
+STYLERS = {"fine": ({}, 2, 2.5), "fine of 16 channels and 2 blocks": ({"channels": 16, "blocks": 2}, 4, 6)}
+
+
+def student(a, name):
+    return a.build / "models" / f"{name}.safetensors"
+
+
+def part_students(a):
+    results = interleave(a.rounds, {"VGG19": optimize(a, a.size, "f32")} | {
+        name: optimize(argparse.Namespace(**vars(a) | {"model": student(a, name)}), a.size, "f32") for name in STUDENTS})
+    rows = [row(f"iteration at {a.size}x{a.size} on {name}, f32, beside VGG19", name, "VGG19", *bars, results, seconds)
+            for name, bars in STUDENTS.items()]
+    for name, (options, *bars) in STYLERS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            steps = interleave(a.rounds, {f"{name}, VGG19": training(a, folder, "f32", **options), f"{name}, thin": training(
+                a, folder, "f32", student(a, "thin"), **options)})
+        rows.append(row(f"training step of {name} with thin as loss network, f32, beside VGG19", f"{name}, thin",
+                        f"{name}, VGG19", *bars, steps, step))
+        results |= steps
+    return results, rows
+
+
+def part_sketch(a):
+    rows = [{"figure": f"time to the total loss after {STEPS} steps of PyTorch's Adam, {name} first and VGG19 last, over that "
+                       "of VGG19 alone", "least": "0.9 times", "aim": "0.6 times"} for name in STUDENTS]
+    if not (a.reference and a.photo and a.style):
+        return {}, [made | {"absent": "needs --reference, --photo and --style"} for made in rows]
+    goal = json.loads(pathlib.Path(a.reference).read_text())["trace"][STEPS - 1]
+    results = {name: [] for name in ("VGG19", *STUDENTS)}
+    for _ in range(a.rounds):
+        for name, runs in results.items():
+            sketch = ["--sketch", str(student(a, name)), "--sketch-share", a.sketch_share] if name in STUDENTS else []
+            runs.append(time_to(a, goal, *sketch)["total"])
+            print(name, runs[-1], file=sys.stderr, flush=True)
+    for made, name in zip(rows, STUDENTS):
+        if None in results[name] or None in results["VGG19"]:
+            made["text"] = "not reached"
+            continue
+        ratio = statistics.median(y["seconds"] / x["seconds"] for x, y in zip(results["VGG19"], results[name]))
+        texts = [figures.amount(statistics.median(run["seconds"] for run in results[of]), "s") for of in (name, "VGG19")]
+        made |= {"text": f"{ratio:.2f} times", "ours": texts[0], "theirs": f"{texts[1]} (VGG19 alone)"}
+    return results, rows
+
+
 PARTS = {"pytorch": part_pytorch, "avx2": part_avx2, "ncnn": part_ncnn, "onednn": part_onednn, "layers": part_layers,
          "2048-f32": large(2048, 1, "f32"), "2048-bf16": large(2048, 1, "bf16"), "4096-f32": large(4096, 2, "f32"),
-         "4096-bf16": large(4096, 2, "bf16"), "products": part_products, "batch": part_batch, "loss": part_loss, "training": part_training}
+         "4096-bf16": large(4096, 2, "bf16"), "products": part_products, "batch": part_batch, "loss": part_loss, "training": part_training,
+         "students": part_students, "sketch": part_sketch}
 
 
 def machine():
@@ -353,6 +403,7 @@ def main():
     parser.add_argument("--model", default=models + "/vgg19.safetensors")
     for name, number in (("size", 512), ("repeats", 4), ("rounds", 3), ("threads", os.cpu_count())):
         parser.add_argument("--" + name, type=int, default=number)
+    parser.add_argument("--sketch-share", default="0.5")
     for name in ("reference", "photo", "style"):
         parser.add_argument("--" + name)
     a = parser.parse_args()

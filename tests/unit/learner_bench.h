@@ -6,12 +6,14 @@
 #include "models/model.h"
 #include "style/learner.h"
 
-#define STYLER(more)                                                                                                   \
-    "{\"task\": \"style\", \"network\": {\"architecture\": \"fine\", \"options\": {\"channels\": 16, \"blocks\": 1}}," \
-    " \"loss_network\": {\"model\": \"tiny\"}, \"losses\": {\"content\": {\"conv2_2\": 1}, \"content_weight\": 2,"     \
+#define STYLER_IN(precision, more)                                                                                     \
+    "{\"task\": \"style\", \"network\": {\"architecture\": \"fine\", \"options\": {\"channels\": 16, \"blocks\": 1},"  \
+    " \"precision\": \"" precision "\"}, \"loss_network\": {\"model\": \"tiny\", \"precision\": \"" precision "\"},"   \
+    " \"losses\": {\"content\": {\"conv2_2\": 1}, \"content_weight\": 2,"                                              \
     " \"style\": {\"conv1_1\": 1, \"conv2_1\": 0.5}, \"variation_weight\": 1" more "}, \"styles\": ["                  \
     "{\"name\": \"one\", \"picture\": \"a\", \"side\": 16}, {\"name\": \"two\", \"picture\": \"b\", \"side\": 20}],"   \
     " \"data\": {\"sources\": [{}], \"crop\": 16}, \"batch\": 3, \"seed\": 5, \"stages\": [{\"steps\": 1}]}"
+#define STYLER(more) STYLER_IN("f32", more)
 
 #define STUDENT(name, options)                                                                                         \
     "{\"task\": \"features\", \"network\": {\"architecture\": \"" name "\"" options "},"                               \

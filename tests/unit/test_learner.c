@@ -170,6 +170,28 @@ static void it_learns(void **state) {
     bench_descend(STYLER(""), 1e-2);
 }
 
+/* Maps of 8 bits: the losses differ by parts of a percent, and the slope is seen beside them only in long steps. */
+static void bf16_learns_nearly_the_same(void **state) {
+    bench exact, half;
+    double dot = 0, square = 0, exact_square = 0;
+    (void)state;
+    bench_begin(&exact, STYLER(""), 2);
+    bench_begin(&half, STYLER_IN("bf16", ""), 2);
+    bench_evaluate(&exact, exact.gradients);
+    bench_evaluate(&half, half.gradients);
+    assert_true(half.losses[0] != exact.losses[0] && fabs(half.losses[0] / exact.losses[0] - 1) < 0.02);
+    for (int i = 0; i < exact.learner.parameter_count; i++)
+        for (size_t k = 0; exact.gradients[i] && k < bench_length(&exact, i); k++) {
+            dot += (double)exact.gradients[i][k] * (double)half.gradients[i][k];
+            square += (double)half.gradients[i][k] * (double)half.gradients[i][k];
+            exact_square += (double)exact.gradients[i][k] * (double)exact.gradients[i][k];
+        }
+    if (!(dot / sqrt(square * exact_square) > 0.98)) fail_msg("a cosine of %g", dot / sqrt(square * exact_square));
+    bench_end(&exact);
+    bench_end(&half);
+    bench_descend(STYLER_IN("bf16", ""), 1e-2);
+}
+
 /* ---- Batch norm -------------------------------------------------------------------------------------------------- */
 
 /* A tap's map of four small pictures. */
@@ -488,6 +510,7 @@ int main(void) {
         cmocka_unit_test(sizes_have_a_floor),
         cmocka_unit_test(checkpoints_hold_sizes),
         cmocka_unit_test(sizes_are_of_one_loss_network),
+        cmocka_unit_test(bf16_learns_nearly_the_same),
         cmocka_unit_test(styles_take_turns),
         cmocka_unit_test(it_learns),
         cmocka_unit_test(folded_norms_give_the_same),

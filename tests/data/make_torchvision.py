@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes resnets.json: figures of PyTorch, in double precision, that the engine's ResNet18 and ResNet50 are compared with.
+"""Makes torchvision.json: figures of PyTorch, in double precision, that the engine's VGG16, ResNet18 and ResNet50 are
+compared with.
 
 The networks are written down here as torchvision has them (its keys, batch norm in evaluation), without the classifier.
 Weights and pixels are numbers of noise.py, seeded by the tensors' names, so that names and order are compared too; they
-show the mechanics, and nothing of how pictures look. Usage: python3 make_resnets.py > resnets.json   (needs torch; made
-with 2.15)
+show the mechanics, and nothing of how pictures look. Usage: python3 make_torchvision.py > torchvision.json   (needs torch;
+made with 2.15)
 """
 import json
 import math
@@ -17,7 +18,8 @@ from noise import noise, summary
 torch.set_default_dtype(torch.float64)
 SAMPLES = 24
 HEIGHT, WIDTH = 75, 58  # odd numbers on the way down: 38, 19, 10, 5, 3
-NETWORKS = {"resnet18": (False, [2, 2, 2, 2]), "resnet50": (True, [3, 4, 6, 3])}
+RESNETS = {"resnet18": (False, [2, 2, 2, 2]), "resnet50": (True, [3, 4, 6, 3])}
+VGG16 = [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)]  # convolutions of a block, and their channels
 
 
 def seed_of(name):
@@ -57,27 +59,39 @@ def block(x, prefix, bottleneck, channels, stride):
     return F.relu(y + x)
 
 
-def run(pixels, bottleneck, blocks):
+def resnet(x, bottleneck, blocks):
     """{name: map} of the taps."""
-    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    x = (pixels / 255 - mean[:, None, None]) / deviation[:, None, None]
     maps = {"conv1": F.relu(convolution(x, "conv1", "bn1", 64, 7, 2))}
     x = maps["maxpool"] = F.max_pool2d(maps["conv1"], 3, 2, 1)
     for stage, count in enumerate(blocks):
         for number in range(count):
             name = f"layer{stage + 1}.{number}"
             x = maps[name] = block(x, name, bottleneck, 64 << stage, 2 if stage and not number else 1)
+    ends = {f"layer{stage + 1}.{count - 1}" for stage, count in enumerate(blocks)}
+    return {name: maps[name] for name in maps if name in ends | {"conv1", "maxpool", "layer1.0", "layer2.0"}}
+
+
+def vgg16(x):
+    """The same; torchvision counts all layers in "features"."""
+    maps, index = {}, 0
+    for number, (count, channels) in enumerate(VGG16, 1):
+        for k in range(1, count + 1):
+            weight = tensor(f"features.{index}.weight", (channels, x.shape[1], 3, 3)) * math.sqrt(6 / (9 * x.shape[1]))
+            x = F.relu(F.conv2d(x, weight, 0.1 * tensor(f"features.{index}.bias", (channels,)), 1, 1))
+            index += 2
+            if k in (1, count):
+                maps[f"conv{number}_{k}"] = x
+        x = maps[f"pool{number}"] = F.max_pool2d(x, 2)
+        index += 1
     return maps
 
 
 def figures(name):
-    bottleneck, blocks = NETWORKS[name]
     pixels = (127.5 + 127.5 * tensor("pixels", (1, 3, HEIGHT, WIDTH))).requires_grad_()
-    maps, taps = run(pixels, bottleneck, blocks), {}
-    ends = {f"layer{stage + 1}.{count - 1}" for stage, count in enumerate(blocks)}
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    x = (pixels / 255 - mean[:, None, None]) / deviation[:, None, None]
+    maps, taps = resnet(x, *RESNETS[name]) if name in RESNETS else vgg16(x), {}
     for tap in maps:
-        if tap not in ends | {"conv1", "maxpool", "layer1.0", "layer2.0"}:
-            continue
         loss = (maps[tap].sum((2, 3)) * tensor("gradient", (maps[tap].shape[1],))).sum()
         gradient, = torch.autograd.grad(loss, pixels, retain_graph=True)
         taps[tap] = {"shape": list(maps[tap].shape[1:]), "map": summary(maps[tap], SAMPLES),
@@ -85,4 +99,4 @@ def figures(name):
     return taps
 
 
-print(json.dumps({"height": HEIGHT, "width": WIDTH, "networks": {name: figures(name) for name in NETWORKS}}, indent=1))
+print(json.dumps({"height": HEIGHT, "width": WIDTH, "networks": {name: figures(name) for name in ("vgg16", *RESNETS)}}, indent=1))
