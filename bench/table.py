@@ -19,6 +19,8 @@ The parts, each some seconds to minutes long:
     training  a training step of the styler `fine` beside PyTorch
     students  an iteration on each network that stands in for VGG19, and training steps with `thin`, beside VGG19
     sketch    the time to the same losses with a student first and VGG19 last, beside VGG19 alone
+    estimates
+              what was foretold of memory and time, beside what it came to
 
 Every round runs all programs of a part one after the other, each in a process of its own; a program's time is the least
 of its repeats, a ratio the median over the rounds. A program that cannot run is told as absent in the table. Figures of
@@ -248,13 +250,13 @@ EXACT = ["--precision", "f32", "--style-layers", "conv1_1,conv2_1,conv3_1,conv4_
 
 def time_to(a, goal, *more):
     """Seconds and iterations until the preset `fast` has the total loss, and until it has both halves, of goal; None where
-    it does not. A sketch's losses do not count. Losses are of the pixels as the optimiser has them: in a written picture they are cut off at black and
-    white. The preset leaves conv5_1 out, a thousandth of the style loss: with EXACT the losses are PyTorch's own."""
+    it does not. A sketch's losses do not count. Losses are of the pixels as the optimiser has them: in a written picture
+    they are cut off at black and white. The preset leaves conv5_1 out, a thousandth of the style loss: with EXACT the losses are PyTorch's own."""
     reached = {"total": None, "both": None}
     with tempfile.TemporaryDirectory() as folder:
         painting = subprocess.Popen([a.impasto, "optimize", a.photo, "--style", a.style, "--size", str(a.size), "--preset",
-                                     "fast", "--json", "-o", folder + "/out.png", *more],
-                                    stdout=subprocess.PIPE, text=True)
+                                     "fast", "--json", "-o", folder + "/out.png", "--model", a.model, "--threads",
+                                     str(a.threads), *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for event in map(json.loads, painting.stdout):
             if event["event"] != "progress" or event["scale"] < event["scales"]:
                 continue
@@ -263,7 +265,9 @@ def time_to(a, goal, *more):
             for name in reached:
                 if there[name] and not reached[name]:
                     reached[name] = {"seconds": event["seconds"], "iterations": event["iteration"]}
-        painting.communicate()
+        _, said = painting.communicate()
+    if painting.returncode:
+        raise Absent((said.strip().splitlines() or ["impasto failed"])[-1])
     return reached
 
 
@@ -331,7 +335,7 @@ def part_training(a):
 
 
 STUDENTS = {"thin": (8, 10), "mobilenetv3": (5, 8)}  # how many times faster than VGG19: at least, and the aim
-STYLERS = {"fine": ({}, 2, 2.5), "fine of 16 channels and 2 blocks": ({"channels": 16, "blocks": 2}, 4, 6)}
+STYLERS = {"fine": ({}, 2, 2.5), "fine 16/2": ({"channels": 16, "blocks": 2}, 4, 6)}  # channels / blocks
 
 
 def student(a, name):
@@ -347,9 +351,26 @@ def part_students(a):
         with tempfile.TemporaryDirectory() as folder:
             steps = interleave(a.rounds, {f"{name}, VGG19": training(a, folder, "f32", **options), f"{name}, thin": training(
                 a, folder, "f32", student(a, "thin"), **options)})
-        rows.append(row(f"training step of {name} with thin as loss network, f32, beside VGG19", f"{name}, thin",
+        rows.append(row(f"training step of {name} on thin, f32, beside VGG19", f"{name}, thin",
                         f"{name}, VGG19", *bars, steps, step))
         results |= steps
+    return results, rows
+
+
+def part_estimates(a):
+    cases = {f"{a.size}x{a.size}": [a.size], f"{a.size}x{a.size} in 300M": [a.size, "--max-memory", "300M"],
+             f"{2 * a.size}x{2 * a.size}": [2 * a.size], "8 of 256x256": [256, "--batch", 8]}
+    results = interleave(a.rounds, {name: optimize(a, case[0], "f32", *case[1:]) for name, case in cases.items()})
+    rows = []
+    for name in cases:
+        for what, key in (("time", "seconds"), ("memory", "rss_mb")):
+            made = {"figure": f"{what} of {a.repeats + 1} iterations, {name}, over what was foretold", "least": "0.9 to 1.1 times",
+                    "aim": None}
+            if not (missing := absent(results, name)):
+                taken = "seconds" if what == "time" else "peak_rss_mb"
+                shares = [result[taken] / result["expected_" + key] for result in results[name]]
+                made["text"] = f"{min(shares):.2f} to {max(shares):.2f} times"
+            rows.append(made | missing)
     return results, rows
 
 
@@ -361,24 +382,32 @@ def part_sketch(a):
     goal = json.loads(pathlib.Path(a.reference).read_text())["trace"][STEPS - 1]
     results = {name: [] for name in ("VGG19", *STUDENTS)}
     for _ in range(a.rounds):
-        for name, runs in results.items():
+        for name in [name for name in results if isinstance(results[name], list)]:
             sketch = ["--sketch", str(student(a, name)), "--sketch-share", a.sketch_share] if name in STUDENTS else []
-            runs.append(time_to(a, goal, *sketch)["total"])
-            print(name, runs[-1], file=sys.stderr, flush=True)
+            try:
+                results[name].append(time_to(a, goal, *sketch))
+                print(name, results[name][-1], file=sys.stderr, flush=True)
+            except Absent as absence:
+                results[name] = str(absence)
     for made, name in zip(rows, STUDENTS):
-        if None in results[name] or None in results["VGG19"]:
+        if missing := absent(results, "VGG19", name):
+            made |= missing
+            continue
+        alone, sketched = ([run["total"] for run in results[of]] for of in ("VGG19", name))
+        if None in alone + sketched:
             made["text"] = "not reached"
             continue
-        ratio = statistics.median(y["seconds"] / x["seconds"] for x, y in zip(results["VGG19"], results[name]))
-        texts = [figures.amount(statistics.median(run["seconds"] for run in results[of]), "s") for of in (name, "VGG19")]
+        ratio = statistics.median(y["seconds"] / x["seconds"] for x, y in zip(alone, sketched))
+        texts = [figures.amount(statistics.median(run["seconds"] for run in runs), "s") for runs in (sketched, alone)]
         made |= {"text": f"{ratio:.2f} times", "ours": texts[0], "theirs": f"{texts[1]} (VGG19 alone)"}
     return results, rows
 
 
 PARTS = {"pytorch": part_pytorch, "avx2": part_avx2, "ncnn": part_ncnn, "onednn": part_onednn, "layers": part_layers,
          "2048-f32": large(2048, 1, "f32"), "2048-bf16": large(2048, 1, "bf16"), "4096-f32": large(4096, 2, "f32"),
-         "4096-bf16": large(4096, 2, "bf16"), "products": part_products, "batch": part_batch, "loss": part_loss, "training": part_training,
-         "students": part_students, "sketch": part_sketch}
+         "4096-bf16": large(4096, 2, "bf16"), "products": part_products, "batch": part_batch, "loss": part_loss,
+         "training": part_training,
+         "students": part_students, "sketch": part_sketch, "estimates": part_estimates}
 
 
 def machine():

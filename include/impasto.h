@@ -516,8 +516,8 @@ IMP_API int imp_training_paint(imp_training *training, const imp_image *photo, i
 IMP_API int imp_training_save(imp_training *training, const char *path);
 
 /* Goes on from a file of imp_training_save, to the same bits as if nothing had been between. The recipe's steps, rates
-   and losses may have changed, but for the style layers and the loss network of a recipe with per_style. IMP_ERR_ARGUMENT: it is of another
-   network, or of other styles. The training is untouched by a failure. */
+   and losses may have changed, but for the loss network of a student or of a recipe with per_style, and the style layers of
+   the latter. IMP_ERR_ARGUMENT: it is of another network, of other styles or of another loss network. The training is untouched by a failure. */
 IMP_API int imp_training_load(imp_training *training, const char *path);
 
 /* Writes the network with its averaged weights as a model file. */

@@ -13,7 +13,9 @@ prefix=$folder$(meson introspect "$build" --buildoptions |
 libraries=$(dirname "$(find "$prefix" -name libimpasto.so)")
 
 env -u LD_LIBRARY_PATH "$prefix/bin/impasto" --version
-env -u LD_LIBRARY_PATH IMPASTO_MODELS=/nowhere "$prefix/bin/impasto" model info thin >/dev/null
+for model in thin mobilenetv3; do
+    env -u LD_LIBRARY_PATH IMPASTO_MODELS=/nowhere "$prefix/bin/impasto" model info "$model" >/dev/null
+done
 
 bytes=$(find "$prefix" -type f \( -name impasto -o -name '*.so*' \) -exec cat {} + | wc -c)
 echo "$bytes bytes installed"

@@ -29,15 +29,16 @@ static const block blocks[] = {
 
 /* Where layers of VGG19 are read: behind a block, which has maps of that size (0: the first convolution), or where it is
    wide, behind its expansion; and how many channels a layer of adaptation has before the readouts (0: there is none). */
+#define LAYERS_READ 2 /* at one place, at most */
 typedef struct reading {
     int block, is_expanded, adapted;
-    const char *layers[2];
+    const char *layers[LAYERS_READ];
 } reading;
 
 static const reading readings[] = {
     {0, 0, 0, {"conv2_1"}},
     {2, 1, 0, {"conv3_1"}},
-    {4, 1, 96, {"conv4_1", "conv4_2"}},
+    {4, 1, 96, {"conv4_1", "conv4_2"}}, /* as many channels as the expansion has */
     {BLOCKS, 0, 0, {"conv5_1"}},
 };
 
@@ -106,7 +107,7 @@ static void add_readouts(imp_builder *builder, int input, int norms, int number,
 
         if (at->block != number || at->is_expanded != is_expanded) continue;
         if (at->adapted) layer = add_step(builder, layer, &adapt, norms, number);
-        for (int k = 0; k < 2 && at->layers[k]; k++)
+        for (int k = 0; k < LAYERS_READ && at->layers[k]; k++)
             imp_builder_convolution(builder, layer, at->layers[k], 0, imp_thin_readout_of(at->layers[k])->directions, 3,
                                     1);
     }

@@ -1,5 +1,5 @@
 /* `mobilenetv3`: VGG19's features from the body of MobileNetV3-small (Howard et al., arXiv 1905.02244), with the readouts of
- * models/thin.h where it is widest at each size.
+ * models/thin.h where it is wide at each size, and at its end.
  *
  * MobileNetV3's first convolution halves the picture, so that fine brush strokes and colours are lost to it; before it there
  * is a layer at the full size with filters of VGG19's own, as thin has it, which conv1_1 is read from, and VGG19's pool in

@@ -12,6 +12,8 @@
 
 #define SAMPLE_CROPS 96 /* whose features tell the directions: a million pixels and more at the first layers */
 
+#define READOUT_START 0.01f /* of the usual random weights */
+
 /* The teacher's pools halve a side four times, and round down what a student's strides round up. */
 #define CROP_MULTIPLE 16
 
@@ -69,7 +71,8 @@ static int take_vgg_weights(student_learner *learner, const imp_model *vgg, floa
             memcpy(to->data, from->data, bytes);
         else
             memset(to->data, 0, bytes); /* of a readout: its directions come later, and it has no bias */
-        for (size_t k = 0; (i == first || to->dimensions == 1) && k < imp_parameter_count(to); k++) to->data[k] *= unit;
+        size_t scaled = i == first || to->dimensions == 1 ? imp_parameter_count(to) : 0;
+        for (size_t k = 0; k < scaled; k++) to->data[k] *= unit;
     }
     for (int i = 0; i < IMP_THIN_READOUTS; i++) {
         const imp_parameter *weight = readout_of(learner, imp_thin_readouts[i].layer);
@@ -91,7 +94,8 @@ static int make_teacher(student_learner *learner, const imp_training_source *sou
         float unit = 1;
         *preprocessing = vgg->preprocessing; /* both see pixels in the same way */
         /* Maps that come out of batch norms are of the size 1, and weights that make VGG19's hundreds of them would take a
-           step at a time as small as those of 1. Such a student learns features as the losses see them. */
+           step at a time as small as those of 1. Such a student learns features as the losses see them, also where it starts
+           from a model file, which has the norms folded. */
         if (imp_architecture_find_option(learner->trainee.model->architecture, IMP_OPTION_NORMS) >= 0) {
             unit = preprocessing->feature_scale;
             preprocessing->feature_scale = 1;
@@ -192,14 +196,15 @@ static void start_readout(student_learner *learner, const char *layer, const kep
     memset(learner->trainee.parameters[to->bias].data, 0, (size_t)to->channels * sizeof(float));
 }
 
-/* Readouts of layers that the student does not have in common with its teacher say nothing at first: what they said of random
-   maps would be ten times the teacher's energy, and a hundred times in Gram matrices. */
-static void silence_readouts(student_learner *learner) {
+/* Readouts of layers that the student does not have in common with its teacher say next to nothing at first: what they said of
+   random maps would be ten times the teacher's energy, and a hundred times in Gram matrices. Not 0, from which no loss of
+   Gram matrices leads away. */
+static void hush_readouts(student_learner *learner) {
     const imp_network *student = &learner->trainee.model->network;
     for (int i = 0; i < IMP_THIN_READOUTS; i++) {
         const imp_layer *layer = &student->layers[imp_network_find_tap(student, imp_thin_readouts[i].layer)];
         const imp_parameter *weight = &student->parameters[layer->weight];
-        memset(weight->data, 0, imp_parameter_count(weight) * sizeof(float));
+        for (size_t k = 0; k < imp_parameter_count(weight); k++) weight->data[k] *= READOUT_START;
     }
 }
 
@@ -208,7 +213,7 @@ static int start_trunk(student_learner *learner, const imp_moments *all) {
     const imp_network *teacher = &learner->teacher, *student = &learner->trainee.model->network;
     kept_channels before = {0}, after = {0};
     int status = IMP_OK;
-    silence_readouts(learner);
+    hush_readouts(learner);
     for (int i = 1; i < teacher->layer_count && !status; i++) {
         const imp_layer *from = &teacher->layers[i];
         char name[IMP_NAME_LENGTH];

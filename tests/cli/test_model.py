@@ -46,7 +46,7 @@ def test_list_of_what_comes_with_the_program(tmp_path):
     environment = {"IMPASTO_MODELS": str(tmp_path / "missing")}
     assert "model import" in painted("model", "list", folder=tmp_path, environment=environment).out
     models = json.loads(painted("model", "list", "--json", folder=tmp_path, environment=environment).out)["models"]
-    assert [model["name"] for model in models] == ["thin"]
+    assert [model["name"] for model in models] == ["mobilenetv3", "thin"]
 
 
 def test_list_with_a_damaged_model(tmp_path):

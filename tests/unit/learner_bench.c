@@ -53,7 +53,7 @@ int bench_model(void *user, imp_context *context, const char *name, imp_model **
     const imp_architecture *known = imp_architecture_find(imp_architectures, name);
     (void)user;
     int status = imp_model_make(context, known ? known : &tiny, NULL, made);
-    if (!status) status = imp_model_set_preprocessing(context, *made, "torchvision");
+    if (!status) status = imp_model_set_preprocessing(context, *made, known ? "caffe" : "torchvision");
     if (!status) status = imp_model_set_words(context, *made, "random", "none");
     if (!status) status = imp_model_initialize(context, *made, 3);
     if (status) {

@@ -16,6 +16,7 @@
 #include "style/style_bank.h"
 #include "style/styler.h"
 #include "style/trainee.h"
+#include "style/training.h"
 #include "unit.h"
 
 static void a_stylers_gradient_is_its_losses_slope(void **state) {
@@ -138,15 +139,35 @@ static void checkpoints_hold_sizes(void **state) {
     bench_go_on(STYLER(", \"per_style\": true"), "style_sizes");
 }
 
+static int another_model(void *user, imp_context *context, const char *name, imp_model **made) {
+    int status = bench_model(user, context, name, made);
+    if (!status) (*made)->network.parameters[0].data[0] += 1;
+    return status;
+}
+
 /* Sizes of losses are of one network's maps; without them any may take over, VGG19 at last after a cheaper one. */
 static void sizes_are_of_one_loss_network(void **state) {
     static const char *const recipes[] = {STYLER(""), STYLER(", \"per_style\": true")};
+    const char *path = "learner_test.checkpoint";
+    imp_training_source another = bench_source;
     (void)state;
+    another.model = another_model;
     for (size_t i = 0; i < COUNT(recipes); i++) {
-        bench on;
-        bench_begin(&on, recipes[i], 2);
-        assert_int_equal(on.learner.teacher != 0, i == 1);
-        bench_end(&on);
+        imp_context *context = make_context(2, 0);
+        imp_training *before, *after;
+        imp_recipe *recipe;
+        assert_int_equal(imp_recipe_read(context, recipes[i], strlen(recipes[i]), "r.json", &recipe), IMP_OK);
+        assert_int_equal(imp_training_create(context, recipe, &another, &before), IMP_OK);
+        assert_int_equal(imp_training_create(context, recipe, &bench_source, &after), IMP_OK);
+        assert_int_equal(imp_training_save(before, path), IMP_OK);
+        assert_int_equal(imp_training_load(before, path), IMP_OK);
+        assert_int_equal(imp_training_load(after, path), i == 0 ? IMP_OK : IMP_ERR_ARGUMENT);
+        if (i == 1) assert_non_null(strstr(imp_error(context), "another loss network"));
+        remove(path);
+        imp_training_free(before);
+        imp_training_free(after);
+        imp_recipe_free(recipe);
+        imp_context_free(context);
     }
 }
 
@@ -170,7 +191,8 @@ static void it_learns(void **state) {
     bench_descend(STYLER(""), 1e-2);
 }
 
-/* Maps of 8 bits: the losses differ by parts of a percent, and the slope is seen beside them only in long steps. */
+/* Maps of 8 bits: on AVX2 the loss differs by 0.13 % and the gradient has a cosine of 0.9963; AVX512_BF16 rounds weights and
+   inputs as well, which in VGG19 makes twice the error. */
 static void bf16_learns_nearly_the_same(void **state) {
     bench exact, half;
     double dot = 0, square = 0, exact_square = 0;
@@ -186,7 +208,8 @@ static void bf16_learns_nearly_the_same(void **state) {
             square += (double)half.gradients[i][k] * (double)half.gradients[i][k];
             exact_square += (double)exact.gradients[i][k] * (double)exact.gradients[i][k];
         }
-    if (!(dot / sqrt(square * exact_square) > 0.98)) fail_msg("a cosine of %g", dot / sqrt(square * exact_square));
+    print_message("loss %g, cosine %g\n", half.losses[0] / exact.losses[0], dot / sqrt(square * exact_square));
+    assert_true(dot / sqrt(square * exact_square) > 0.98);
     bench_end(&exact);
     bench_end(&half);
     bench_descend(STYLER_IN("bf16", ""), 1e-2);

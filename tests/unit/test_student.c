@@ -33,32 +33,83 @@ static void a_students_gradient_is_its_losses_slope(void **state) {
 
 /* Readouts that say as much as those of random maps; the largest weight that they had before. */
 static float let_readouts_speak(bench *on) {
-    float largest = 0;
+    float largest = 0; /* of a normal deviation of 0.12 at most */
     for (int i = 0; i < on->learner.parameter_count; i++) {
         const imp_learner_parameter *one = &on->learner.parameters[i];
         size_t count = bench_length(on, i);
         if (strncmp(one->name, "conv", 4) != 0 || strncmp(one->name, "conv1_1", 7) == 0 || one->state) continue;
         for (size_t k = 0; k < count; k++) {
             largest = fmaxf(largest, fabsf(one->data[k]));
-            one->data[k] = 0.3f * (bench_pixel((uint64_t)i, 0, (int)(k / 16), (int)(k % 16)) / 255 - 0.5f);
+            one->data[k] = 0.04f * (bench_pixel((uint64_t)i, 0, (int)(k / 16), (int)(k % 16)) / 255 - 0.5f);
         }
     }
     assert_int_equal(on->learner.refresh(on->learner.user), IMP_OK);
     return largest;
 }
 
-/* It begins with readouts that say nothing, whose loss is the teacher's energy: 1 times the weights of the features (1 and
-   0.5) and a tenth of the Gram matrices' (1). */
+/* It begins with readouts that say next to nothing, whose loss is the teacher's energy: 1 times the weights of the features (1
+   and 0.5) and a tenth of the Gram matrices' (1); up to a hundredth of readouts as large as its own, or less. */
 static void the_one_with_norms_too(void **state) {
     static float *const none[MOST_PARAMETERS];
     bench on;
     (void)state;
     bench_begin(&on, STUDENT("mobilenetv3", ""), 2);
     bench_evaluate(&on, none);
-    assert_float_equal(on.losses[0], 1.6, 1e-5);
-    assert_true(let_readouts_speak(&on) == 0);
+    assert_float_equal(on.losses[0], 1.6, 0.02);
+    assert_true(let_readouts_speak(&on) < 0.01f);
     bench_check_slope(&on, 1e-3);
     bench_end(&on);
+}
+
+/* Also a layer that only Gram matrices teach, conv3_1. */
+static void its_readouts_learn(void **state) {
+    double first;
+    bench on;
+    (void)state;
+    bench_begin(&on, STUDENT("mobilenetv3", ""), 2);
+    bench_evaluate(&on, on.gradients);
+    first = on.losses[2];
+    for (int step = 0; step < 40; step++) {
+        for (int i = 0; i < on.learner.parameter_count; i++)
+            for (size_t k = 0; on.gradients[i] && k < bench_length(&on, i); k++)
+                on.learner.parameters[i].data[k] -= copysignf(1e-2f, on.gradients[i][k]); /* as Adam's first steps */
+        assert_int_equal(on.learner.refresh(on.learner.user), IMP_OK);
+        bench_evaluate(&on, on.gradients);
+        if (on.losses[2] < 0.9 * first) break;
+    }
+    if (!(on.losses[2] < 0.9 * first)) fail_msg("the Gram loss goes from %g to %g", first, on.losses[2]);
+    bench_end(&on);
+}
+
+/* The model as it is written: its feature scale, and its own first kernels, which are VGG19's times its unit. */
+static float written_scale(const char *recipe, float *kernels, size_t count) {
+    imp_model_info info = {.size = sizeof info};
+    const char *path = "student_test.safetensors";
+    imp_model *model;
+    bench on;
+    bench_begin(&on, recipe, 2);
+    if (on.learner.write(on.learner.user, path, IMP_STORAGE_F32) || imp_model_open(on.context, path, &model))
+        fail_msg("%s", imp_error(on.context));
+    remove(path);
+    assert_int_equal(imp_model_get_info(model, &info), IMP_OK);
+    const imp_parameter *first = &model->network.parameters[0];
+    assert_string_equal(first->name, "trunk1_1.weight");
+    assert_int_equal(imp_parameter_count(first), count);
+    memcpy(kernels, first->data, count * sizeof *kernels);
+    imp_model_free(model);
+    bench_end(&on);
+    return info.feature_scale;
+}
+
+static void norms_have_the_losses_unit(void **state) {
+    enum { KERNELS = 32 * 3 * 3 * 3 };
+    float thin[KERNELS], normed[KERNELS];
+    (void)state;
+    assert_true(written_scale(STUDENT("thin", ""), thin, KERNELS) == 1.0f / 255);
+    assert_true(written_scale(STUDENT("mobilenetv3", ""), normed, KERNELS) == 1);
+    /* Of the first channels: which are the last that tell the others best is a matter of roundings. */
+    for (int i = 0; i < KERNELS / 4; i++)
+        assert_true(fabsf(255 * normed[i] - thin[i]) <= 1e-6f * fabsf(thin[i])); /* a rounding of 6e-8 or two */
 }
 
 static void it_learns(void **state) {
@@ -75,7 +126,9 @@ static void checkpoints_hold_readouts(void **state) {
    the one in training. Those change nothing. */
 static void norms_keep_what_they_saw(void **state) {
     static float *const none[MOST_PARAMETERS];
-    enum { EVALUATIONS = 40 }; /* 0.9^40 of the first numbers is left: 1.5 % */
+    enum {
+        EVALUATIONS = 90
+    }; /* 0.9^90 of the first numbers is left: a variance of 8e-5, where maps have 1e-2 and more */
     double training, before, after;
     bench on;
     (void)state;
@@ -150,6 +203,8 @@ int main(void) {
         cmocka_unit_test(a_students_gradient_is_its_losses_slope),
 #ifndef __SANITIZE_ADDRESS__
         cmocka_unit_test(the_one_with_norms_too),
+        cmocka_unit_test(its_readouts_learn),
+        cmocka_unit_test(norms_have_the_losses_unit),
         cmocka_unit_test(it_learns),
         cmocka_unit_test(checkpoints_hold_readouts),
         cmocka_unit_test(norms_keep_what_they_saw),
