@@ -41,8 +41,10 @@ static int time_steps(imp_cli_trainer *trainer, int count, double *seconds) {
         if (status) return imp_cli_trainer_fail(trainer, status);
         if (i >= 0) seconds[i] = imp_cli_seconds() - begin;
         if (progress.done && i + 1 < count)
-            return imp_cli_fail(IMP_CLI_USAGE, "--steps: the recipe has %lld steps only, and %d come before",
-                                (long long)progress.steps, WARM_UP);
+            return imp_cli_fail(IMP_CLI_USAGE,
+                                "--steps: the recipe has %lld steps only, the first %d of which are not timed: give "
+                                "fewer than %d",
+                                (long long)progress.steps, WARM_UP, count);
     }
     return 0;
 }

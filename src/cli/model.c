@@ -127,6 +127,12 @@ static int choose_output(const model_settings *settings, const imp_model *model,
             return imp_cli_fail(IMP_CLI_FAILURE, "%s: cannot be made: %s", folder, strerror(errno));
         imp_model_get_info(model, &info);
         length = snprintf(path, IMP_CLI_PATH, "%s/%s" IMP_CLI_MODEL_ENDING, folder, info.architecture);
+        /* Of the others one is like another; of these each has its own styles. */
+        if (length < IMP_CLI_PATH && imp_model_style_name(model, 0) && imp_cli_is_file(path))
+            return imp_cli_fail(IMP_CLI_USAGE,
+                                "%s is there already; give this network that paints a name of its own: "
+                                "-o %s/NAME" IMP_CLI_MODEL_ENDING,
+                                path, folder);
     }
     return length < IMP_CLI_PATH ? 0 : imp_cli_fail(IMP_CLI_FAILURE, "-o: the path is too long");
 }
@@ -227,7 +233,7 @@ static int run_list(void *user, char **arguments, int count) {
         char home[IMP_CLI_PATH];
         listed += list_folder(context, folder, settings->json, listed);
         if (i == 0 && listed == 0 && !settings->json && imp_cli_models_home(home))
-            printf("no models in %s; 'impasto model import FILE' puts one there\n", home);
+            printf("none of your own in %s; 'impasto model import FILE' puts one there\n", home);
     }
     if (settings->json) fputs("]}\n", stdout);
     imp_context_free(context);

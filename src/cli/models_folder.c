@@ -71,8 +71,10 @@ int imp_cli_find_model(const char *model, char path[IMP_CLI_PATH]) {
                             " model in %s: 'make demo' in Impasto's source fetches and imports "
                             "the weights, 'impasto model import FILE' imports a file of your own",
                             first);
-    return imp_cli_fail(IMP_CLI_FAILURE,
-                        "there is no model '%s', neither as a file nor in %s; see 'impasto model list'", name, first);
+    return imp_cli_fail(
+        IMP_CLI_FAILURE,
+        "there is no model '%s', neither as a file nor in %s nor beside the program; see 'impasto model list'", name,
+        first);
 }
 
 int imp_cli_open_model(imp_context *context, const char *model, imp_model **opened) {

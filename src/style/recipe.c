@@ -277,7 +277,7 @@ static int read_group(reader *in, const imp_recipe_group *group, json_t *object,
         while (key->name && strcmp(key->name, name)) key++;
         if (!key->name) {
             const char *nearest = imp_nearest_name(name, key_at, group);
-            return fail_at(in, &here, "%s has no key \"" SHOWN "\"%s%s%s", group->what, name,
+            return fail_at(in, &here, "there is no key \"" SHOWN "\" in %s%s%s%s", name, group->what,
                            nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
         }
         int status = read_value(in, key, value, &here, base);

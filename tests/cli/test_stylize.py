@@ -166,6 +166,16 @@ def test_model_info_and_list(shop):
     assert json.loads(painted("model", "info", "vgg19", "--json", folder=shop).out)["styles"] == []
 
 
+def test_networks_that_paint_need_names_of_their_own(shop, tmp_path):
+    environment = {"IMPASTO_MODELS": str(tmp_path / "models")}
+    painted("model", "import", "three.safetensors", folder=shop, environment=environment)
+    before = (tmp_path / "models" / "fine.safetensors").read_bytes()
+    refused("model", "import", "single.safetensors", folder=shop, environment=environment, mentions=["fine.safetensors", "-o "])
+    assert (tmp_path / "models" / "fine.safetensors").read_bytes() == before
+    painted("model", "import", "single.safetensors", "-o", str(tmp_path / "models" / "mine.safetensors"), folder=shop,
+            environment=environment)
+
+
 # ---- several photos ----------------------------------------------------------------------------------------------------
 
 def test_several_photos(shop):

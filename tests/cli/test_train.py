@@ -362,7 +362,7 @@ def test_data_folder(lesson):
 
 
 @pytest.mark.parametrize("change, words", [
-    ({"bach": 2}, 'r.json, line 1: the recipe has no key "bach"; did you mean "batch"?'),
+    ({"bach": 2}, 'r.json, line 1: there is no key "bach" in the recipe; did you mean "batch"?'),
     ({"network": {"architecture": "fin"}}, "fin"),
     ({"network": {"architecture": "fine", "options": {"chanels": 3}}}, "chanels"),
     ({"loss_network": {"model": "nothing"}}, "there is no model 'nothing'"),
