@@ -237,7 +237,7 @@ static void style_losses_by_layer(void **state) {
         seen->style_count = 1;
         imp_criterion *criterion = create_criterion(&one);
         require(imp_criterion_evaluate(criterion, fix.content, 1, &losses, gradient));
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "%d_1", i + 1);
         near(name, losses.style, number(style, name), LOSS_TOLERANCE * number(style, name));
         imp_criterion_free(criterion);
