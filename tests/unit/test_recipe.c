@@ -133,9 +133,11 @@ static void refused(const char *from, const char *to, const char *words) {
 
 static void bad_values_are_named_with_their_line(void **state) {
     (void)state;
-    refused("\"warm_up\"", "\"warmup\"", "r.json, line 14: there is no key \"warmup\" in a stage; did you mean \"warm_up\"?");
+    refused("\"warm_up\"", "\"warmup\"",
+            "r.json, line 14: there is no key \"warmup\" in a stage; did you mean \"warm_up\"?");
     refused("\"seed\"", "\"zebra\"", "line 12: there is no key \"zebra\" in the recipe");
-    refused("\"architecture\"", "\"arch\"", "line 4: there is no key \"arch\" in the network; did you mean \"architecture\"?");
+    refused("\"architecture\"", "\"arch\"",
+            "line 4: there is no key \"arch\" in the network; did you mean \"architecture\"?");
     refused("\"architecture\": \"fine\", ", "", "line 4: the network needs the key \"architecture\"");
     refused("\"fine\"", "\"\"", "line 4: \"architecture\" must be a text that is not empty");
     refused("\"bf16\"", "\"bf15\"", "line 5: \"precision\" is \"bf15\"; did you mean \"bf16\"?");
