@@ -248,10 +248,16 @@ def part_batch(a):
 EXACT = ["--precision", "f32", "--style-layers", "conv1_1,conv2_1,conv3_1,conv4_1,conv5_1"]
 
 
+def goal_of(a):
+    """The reference's last losses: total, content and style; None where something of it is not given."""
+    return a.reference and a.photo and a.style and json.loads(pathlib.Path(a.reference).read_text())["trace"][STEPS - 1]
+
+
 def time_to(a, goal, *more):
     """Seconds and iterations until the preset `fast` has the total loss, and until it has both halves, of goal; None where
     it does not. A sketch's losses do not count. Losses are of the pixels as the optimiser has them: in a written picture
-    they are cut off at black and white. The preset leaves conv5_1 out, a thousandth of the style loss: with EXACT the losses are PyTorch's own."""
+    they are cut off at black and white. The preset leaves conv5_1 out, a thousandth of the style loss: with EXACT the losses
+    are PyTorch's own."""
     reached = {"total": None, "both": None}
     with tempfile.TemporaryDirectory() as folder:
         painting = subprocess.Popen([a.impasto, "optimize", a.photo, "--style", a.style, "--size", str(a.size), "--preset",
@@ -275,9 +281,9 @@ def part_loss(a):
     names = {"total": "its total loss", "both": "both halves of it"}
     rows = [{"figure": f"time to {name} after {STEPS} steps of PyTorch's Adam", "least": 55, "aim": 100, "plot": True}
             for name in names.values()]
-    if not (a.reference and a.photo and a.style):
+    goal = goal_of(a)
+    if not goal:
         return {}, [made | {"absent": "needs --reference, --photo and --style"} for made in rows]
-    goal = json.loads(pathlib.Path(a.reference).read_text())["trace"][STEPS - 1]
     results = {"PyTorch f32cl": [], "impasto fast": []}
     for _ in range(a.rounds):
         turn = interleave(1, {"PyTorch f32cl": pytorch(a, "f32cl")})
@@ -310,7 +316,7 @@ def training(a, folder, precision, loss_network=None, **options):
               "losses": {"content": {"conv4_1": 1}, "style": {f"conv{i}_1": 1 for i in range(1, 5)}},
               "styles": [{"name": "painting", "picture": str(PAINTING), "side": CROP}],
               "data": {"sources": [{}], "crop": CROP}, "batch": BATCH, "stages": [{"steps": 10000}]}
-    path = pathlib.Path(folder) / f"{precision}-{loss_network is None}-{len(options)}.json"
+    path = pathlib.Path(folder) / f"{len(os.listdir(folder))}.json"
     path.write_text(json.dumps(recipe))
     return [a.impasto, "bench", "train", path, "--json", "--steps", a.repeats, "--threads", a.threads]
 
@@ -377,9 +383,9 @@ def part_estimates(a):
 def part_sketch(a):
     rows = [{"figure": f"time to the total loss after {STEPS} steps of PyTorch's Adam, {name} first and VGG19 last, over that "
                        "of VGG19 alone", "least": "0.9 times", "aim": "0.6 times"} for name in STUDENTS]
-    if not (a.reference and a.photo and a.style):
+    goal = goal_of(a)
+    if not goal:
         return {}, [made | {"absent": "needs --reference, --photo and --style"} for made in rows]
-    goal = json.loads(pathlib.Path(a.reference).read_text())["trace"][STEPS - 1]
     results = {name: [] for name in ("VGG19", *STUDENTS)}
     for _ in range(a.rounds):
         for name in [name for name in results if isinstance(results[name], list)]:

@@ -230,10 +230,9 @@ static int run_list(void *user, char **arguments, int count) {
     int listed = 0;
     if (settings->json) fputs("{\"models\":[", stdout);
     for (int i = 0; imp_cli_models_folder(i, folder); i++) {
-        char home[IMP_CLI_PATH];
         listed += list_folder(context, folder, settings->json, listed);
-        if (i == 0 && listed == 0 && !settings->json && imp_cli_models_home(home))
-            printf("none of your own in %s; 'impasto model import FILE' puts one there\n", home);
+        if (i == 0 && listed == 0 && !settings->json && imp_cli_models_home(folder))
+            printf("none of your own in %s; 'impasto model import FILE' puts one there\n", folder);
     }
     if (settings->json) fputs("]}\n", stdout);
     imp_context_free(context);

@@ -85,10 +85,9 @@ def test_all_is_written(lesson):
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_going_on_makes_the_same_bits(lesson, precision):
-    parts = {"network": {"architecture": "fine", "options": {"channels": 16, "blocks": 1}}, "loss_network": {"model": "vgg19"}}
-    for part in parts.values():
-        part["precision"] = precision
-    (lesson / "r.json").write_text(json.dumps(recipe(**parts)))
+    changed = recipe()
+    changed["network"]["precision"] = changed["loss_network"]["precision"] = precision
+    (lesson / "r.json").write_text(json.dumps(changed))
     train(lesson, "whole", "-j", "1")
     train(lesson, "parts", "--steps", "4", "--prefetch", "3", "-j", "2")
     assert log(lesson, "parts")[-1]["step"] == 4

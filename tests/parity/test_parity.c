@@ -308,11 +308,21 @@ static double relative_error(const float *values, const float *exact, size_t cou
     return sqrt(error / square);
 }
 
+static double cosine(const float *a, const float *b, size_t count) {
+    double dot = 0, square = 0, other = 0;
+    for (size_t i = 0; i < count; i++) {
+        dot += (double)a[i] * b[i];
+        square += (double)a[i] * a[i];
+        other += (double)b[i] * b[i];
+    }
+    return dot / sqrt(square * other);
+}
+
 static void half_precision(void **state) {
     (void)state;
     imp_settings half = fix.settings;
     float *exact = malloc(VALUES * sizeof *exact), *gradient = malloc(VALUES * sizeof *gradient);
-    double exact_losses[STEPS], losses[STEPS], dot = 0, square = 0, exact_square = 0;
+    double exact_losses[STEPS], losses[STEPS];
     int c, h, w;
     imp_losses at_exact, at;
     half.element = IMP_ELEMENT_BF16;
@@ -328,13 +338,9 @@ static void half_precision(void **state) {
     imp_criterion *criterion = create_criterion(&fix.settings), *half_criterion = create_criterion(&half);
     require(imp_criterion_evaluate(criterion, fix.content, 1, &at_exact, exact));
     require(imp_criterion_evaluate(half_criterion, fix.content, 1, &at, gradient));
-    for (int i = 0; i < VALUES; i++) {
-        dot += (double)exact[i] * gradient[i];
-        square += (double)gradient[i] * gradient[i];
-        exact_square += (double)exact[i] * exact[i];
-    }
-    print_message("gradient in bf16: cosine %.5f\n", dot / sqrt(square * exact_square));
-    assert_true(dot / sqrt(square * exact_square) > HALF_COSINE);
+    double same = cosine(gradient, exact, VALUES);
+    print_message("gradient in bf16: cosine %.5f\n", same);
+    assert_true(same > HALF_COSINE);
     near("total loss in bf16", at.total, at_exact.total, HALF_LOSS * at_exact.total);
 
     descend(&fix.settings, exact_losses, STEPS);
@@ -373,21 +379,15 @@ static void students(void **state) {
         imp_painting_options options;
         imp_settings settings;
         imp_model *model;
-        double dot = 0, square = 0, other = 0;
         imp_painting_options_default(&options);
         options.preset = "classic";
         require(imp_model_open(fix.context, known[i].path, &model));
         require(imp_settings_resolve(fix.context, model, SIDE, SIDE, &options, &settings));
         criterion = create_criterion(&settings);
         require(imp_criterion_evaluate(criterion, fix.content, 1, &student, ours));
-        for (int k = 0; k < VALUES; k++) {
-            dot += (double)ours[k] * theirs[k];
-            square += (double)ours[k] * ours[k];
-            other += (double)theirs[k] * theirs[k];
-        }
-        double cosine = dot / sqrt(square * other), factor = student.style / teacher.style;
-        print_message("%s: cosine %.3f, style loss %.3f of VGG19's\n", known[i].path, cosine, factor);
-        assert_true(cosine > known[i].least_cosine);
+        double same = cosine(ours, theirs, VALUES), factor = student.style / teacher.style;
+        print_message("%s: cosine %.3f, style loss %.3f of VGG19's\n", known[i].path, same, factor);
+        assert_true(same > known[i].least_cosine);
         assert_true(factor < known[i].most_factor && factor > 1 / known[i].most_factor);
         imp_criterion_free(criterion);
         imp_model_free(model);

@@ -101,41 +101,37 @@ static void add_weight(weights_file *file, const char *name, const int64_t *shap
     add_tensor(file, name, ".weight", 4, shape, 0, (float)sqrt(6 / (double)(shape[1] * shape[2] * shape[3])));
 }
 
-/* torchvision counts a VGG's layers, ReLUs and pools among them. */
-static void add_vgg(weights_file *file, const imp_network *network) {
-    for (int i = 1; i < network->layer_count; i++) {
-        const imp_layer *layer = &network->layers[i];
-        char name[IMP_NAME_LENGTH];
-        if (layer->kind != IMP_OPERATION_CONVOLUTION) continue;
-        const int64_t *shape = network->parameters[layer->weight].shape;
-        snprintf(name, sizeof name, "features.%d", i - 1);
-        add_weight(file, name, shape);
-        add_tensor(file, name, ".bias", 1, shape, 0, 0.1f);
-    }
+/* A convolution of a VGG, whose layers torchvision counts, ReLUs and pools among them. */
+static void add_counted(weights_file *file, int number, const int64_t *shape) {
+    char name[IMP_NAME_LENGTH];
+    snprintf(name, sizeof name, "features.%d", number);
+    add_weight(file, name, shape);
+    add_tensor(file, name, ".bias", 1, shape, 0, 0.1f);
 }
 
-static void add_resnet(weights_file *file, const imp_network *network) {
-    for (int i = 0; i < network->layer_count; i++) {
-        const imp_layer *layer = &network->layers[i];
-        char norm[IMP_NAME_LENGTH];
-        if (layer->kind != IMP_OPERATION_CONVOLUTION) continue;
-        const int64_t *shape = network->parameters[layer->weight].shape;
-        name_norm(layer->name, norm);
-        add_weight(file, layer->name, shape);
-        add_tensor(file, norm, ".weight", 1, shape, 0.75f, 0.25f);
-        add_tensor(file, norm, ".bias", 1, shape, 0, 0.1f);
-        add_tensor(file, norm, ".running_mean", 1, shape, 0, 0.1f);
-        add_tensor(file, norm, ".running_var", 1, shape, 1, 0.5f);
-    }
+/* One of a ResNet, with its norm. */
+static void add_normed(weights_file *file, const char *name, const int64_t *shape) {
+    char norm[IMP_NAME_LENGTH];
+    name_norm(name, norm);
+    add_weight(file, name, shape);
+    add_tensor(file, norm, ".weight", 1, shape, 0.75f, 0.25f);
+    add_tensor(file, norm, ".bias", 1, shape, 0, 0.1f);
+    add_tensor(file, norm, ".running_mean", 1, shape, 0, 0.1f);
+    add_tensor(file, norm, ".running_var", 1, shape, 1, 0.5f);
 }
 
 static void write_weights(const imp_network *network) {
     weights_file *file = calloc(1, sizeof *file);
     assert_non_null(file);
-    if (strncmp(network->architecture, "vgg", 3) == 0)
-        add_vgg(file, network);
-    else
-        add_resnet(file, network);
+    for (int i = 0; i < network->layer_count; i++) {
+        const imp_layer *layer = &network->layers[i];
+        if (layer->kind != IMP_OPERATION_CONVOLUTION) continue;
+        const int64_t *shape = network->parameters[layer->weight].shape;
+        if (strncmp(network->architecture, "vgg", 3) == 0)
+            add_counted(file, i - 1, shape); /* our first layer is the input */
+        else
+            add_normed(file, layer->name, shape);
+    }
     require(imp_safetensors_write(context, path, file->tensors, file->count, IMP_F32, NULL, 0));
     for (int i = 0; i < file->count; i++) free(file->values[i]);
     free(file);

@@ -126,9 +126,8 @@ static void checkpoints_hold_readouts(void **state) {
    the one in training. Those change nothing. */
 static void norms_keep_what_they_saw(void **state) {
     static float *const none[MOST_PARAMETERS];
-    enum {
-        EVALUATIONS = 90
-    }; /* 0.9^90 of the first numbers is left: a variance of 8e-5, where maps have 1e-2 and more */
+    /* 0.9^90 of the first numbers is left: a variance of 8e-5, where maps have 1e-2 and more. */
+    enum { EVALUATIONS = 90 };
     double training, before, after;
     bench on;
     (void)state;
