@@ -4,12 +4,16 @@
 #include <sched.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 #include "impasto.h"
 
 #define WITH_AVX2 (IMP_CPU_VECTORS | IMP_CPU_AVX2)
 #define WITH_AVX512 (WITH_AVX2 | IMP_CPU_AVX512)
 #define WITH_AVX512_BF16 (WITH_AVX512 | IMP_CPU_AVX512_BF16)
+#define WITH_AMX (WITH_AVX512_BF16 | IMP_CPU_AMX)
 
 /* From the least on; each has what those before it have. */
 static const struct {
@@ -22,6 +26,7 @@ static const struct {
     {"avx2", WITH_AVX2},
     {"avx512", WITH_AVX512},
     {"avx512bf16", WITH_AVX512_BF16},
+    {"amx", WITH_AMX},
 #elif defined(__aarch64__)
     {"neon", IMP_CPU_VECTORS},
 #else
@@ -34,9 +39,13 @@ static const struct {
 #ifdef __x86_64__
 #include <cpuid.h>
 
-/* XCR0: SSE and AVX state; the three parts of AVX-512 state. */
+/* XCR0: SSE and AVX state; the three parts of AVX-512 state; the tiles' shapes and contents. */
 #define XCR0_AVX 0x06u
 #define XCR0_AVX512 0xE6u
+#define XCR0_AMX 0x60000u
+
+/* CPUID 7.0 EDX, which not every <cpuid.h> names: AMX-TILE and AMX-BF16. */
+#define BITS_AMX (1u << 24 | 1u << 22)
 
 static unsigned saved_registers(void) {
     unsigned low, high;
@@ -44,8 +53,19 @@ static unsigned saved_registers(void) {
     return low;
 }
 
+/* Linux gives a process the tiles, 8 KB more for every thread that uses them, when it asks (arch_prctl(2)). */
+static int ask_for_tiles(void) {
+#ifdef __linux__
+    enum { REQUEST_STATE = 0x1023, TILE_CONTENTS = 18 }; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILE_DATA */
+
+    return syscall(SYS_arch_prctl, REQUEST_STATE, TILE_CONTENTS) == 0;
+#else
+    return 0;
+#endif
+}
+
 unsigned imp_cpu_features(void) {
-    unsigned a, b, c, d, saved;
+    unsigned a, b, c, d, saved, has_tiles;
     unsigned basic = bit_FMA | bit_OSXSAVE | bit_AVX;
     unsigned wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
 
@@ -56,9 +76,10 @@ unsigned imp_cpu_features(void) {
 #ifdef IMP_EMULATE_AVX512
     return WITH_AVX512_BF16;
 #endif
+    has_tiles = (d & BITS_AMX) == BITS_AMX && (saved & XCR0_AMX) == XCR0_AMX;
     if ((b & wide) != wide || (saved & XCR0_AVX512) != XCR0_AVX512) return WITH_AVX2;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & bit_AVX512BF16)) return WITH_AVX512;
-    return WITH_AVX512_BF16;
+    return has_tiles && ask_for_tiles() ? WITH_AMX : WITH_AVX512_BF16;
 }
 #else
 unsigned imp_cpu_features(void) {

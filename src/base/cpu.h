@@ -6,10 +6,11 @@ typedef enum imp_cpu_feature {
     IMP_CPU_VECTORS = 1, /* what every processor of its kind has: SSE2 of x86-64, NEON of ARM64 */
     IMP_CPU_AVX2 = 2,    /* AVX2 and FMA */
     IMP_CPU_AVX512 = 4,  /* AVX-512 F, BW, DQ, VL */
-    IMP_CPU_AVX512_BF16 = 8
+    IMP_CPU_AVX512_BF16 = 8,
+    IMP_CPU_AMX = 16 /* AMX tiles and their products in bf16 */
 } imp_cpu_feature;
 
-/* imp_cpu_feature bits. */
+/* imp_cpu_feature bits. Asks the operating system for AMX's registers where there are any. */
 unsigned imp_cpu_features(void);
 
 /* The features that an instruction set allows (imp_instruction_set_name); -1 for an unknown name. NULL allows all. */

@@ -137,7 +137,7 @@ typedef struct imp_backend {
     void (*statistics)(imp_context *context, const imp_map *map, float *scratch, float *sum, float *second);
     /* gradient (=, or += with accumulate) by_second map + by_sum 1^T, then times (mask > 0), of one picture: maps
        of batch 1. by_second and by_sum may be NULL, for zeros; scratch has statistics_gradient_scratch floats. */
-    size_t (*statistics_gradient_scratch)(const imp_context *context, imp_element element, int channels);
+    size_t (*statistics_gradient_scratch)(const imp_context *context, const imp_map *map, int any_threads);
     void (*statistics_gradient)(imp_context *context, const imp_map *map, const float *by_second, const float *by_sum,
                                 float *scratch, const imp_map *gradient, int accumulate, const imp_map *mask);
 

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/thread.h"
 #include "graph/packed.h"
 
@@ -15,6 +16,8 @@
 #define CONVOLUTION_ROWS 16
 /* Where outputs are few, rows of a piece for each row that is computed beside it (imp_convolution_is_narrow). */
 #define NARROW_ROWS 8
+/* Pixels of a piece of a convolution that gathers its input. */
+#define GATHERED_PIXELS 512
 /* Rows for each thread from which on a convolution is cut by rows, so that a thread's input stays its own. */
 #define MANY_ROWS 32
 
@@ -29,7 +32,6 @@ static void run_piece(void *user, int64_t begin, int64_t end, int thread) {
     int block_groups = imp_divide_up(cut->blocks, cut->blocks_each),
         row_groups = imp_divide_up(cut->rows, cut->rows_each);
 
-    (void)thread;
     for (int64_t item = begin; item < end; item++) {
         int block_group = (int)(item % block_groups);
         int row_group = (int)(item / block_groups % row_groups);
@@ -40,6 +42,7 @@ static void run_piece(void *user, int64_t begin, int64_t end, int thread) {
             .row_group = row_group,
             .row_begin = row_group * cut->rows_each,
             .row_end = imp_smaller(cut->rows, (row_group + 1) * cut->rows_each),
+            .thread = thread,
         };
 
         cut->work(cut->job, &piece);
@@ -145,7 +148,7 @@ typedef struct convolution_job {
     const imp_map_convolution *map;
 } convolution_job;
 
-void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_convolution *convolution,
+void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, void *scratch, imp_convolution *convolution,
                               imp_view *mask) {
     *convolution = (imp_convolution){
         .in = imp_map_view(&map->in, picture),
@@ -160,6 +163,7 @@ void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_c
         .pad_x = map->pad,
         .accumulate = map->accumulate,
         .relu = map->relu,
+        .scratch = scratch,
     };
     imp_plain_weights(convolution, map->weights.plain, map->weights.plain_channels, map->weights.transpose);
     if (map->mask) {
@@ -168,13 +172,39 @@ void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_c
     }
 }
 
+/* Bytes of scratch for each thread of a direct convolution. */
+static size_t thread_scratch(const imp_map_convolution *map, const imp_kernels *kernels) {
+    imp_convolution convolution;
+    imp_view mask;
+
+    if (!kernels->convolve_scratch || imp_convolution_is_depthwise(map)) return 0;
+    imp_cpu_view_convolution(map, 0, NULL, &convolution, &mask);
+    return imp_round_up(kernels->convolve_scratch(&convolution), IMP_ALIGNMENT);
+}
+
+void *imp_cpu_thread_scratch(const imp_map_convolution *map, const imp_kernels *kernels, int thread) {
+    size_t bytes = thread_scratch(map, kernels);
+
+    return bytes ? (char *)map->scratch + (size_t)thread * bytes : NULL;
+}
+
+size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads) {
+    const imp_winograd *steps = imp_cpu_find_winograd(context, map);
+    int threads = imp_thread_pool_size(context->pool);
+
+    if (steps) return imp_cpu_winograd_scratch(context, map, steps, any_threads);
+    if (any_threads && threads < IMP_MANY_THREADS) threads = IMP_MANY_THREADS;
+    return (size_t)threads * thread_scratch(map, imp_cpu_kernels(context, map->in.element)) / sizeof(float);
+}
+
 static void convolve_piece(void *user, const imp_piece *piece) {
     const convolution_job *job = user;
     const imp_map_convolution *map = job->map;
     imp_convolution convolution;
     imp_view mask;
 
-    imp_cpu_view_convolution(map, piece->picture, &convolution, &mask);
+    imp_cpu_view_convolution(map, piece->picture, imp_cpu_thread_scratch(map, job->kernels, piece->thread),
+                             &convolution, &mask);
     if (map->spread > 1)
         imp_cpu_convolve_phases(map, job->kernels, piece);
     else
@@ -194,6 +224,18 @@ static const char *convolution_name(const imp_context *context, const imp_map_co
     return !steps ? "direct" : steps->outputs == 4 ? "winograd 4x4" : "winograd 6x6";
 }
 
+/* Where kernels gather what rows read: rows, so that it is gathered once, and enough of them that the weights, which each
+   piece reads anew, do not take longer than the products. Blocks only for threads that would have nothing to do. */
+static void cut_gathering(imp_cut *cut, const imp_map_convolution *map, int threads) {
+    int spread = map->spread > 1 ? map->spread : 1, pieces;
+
+    cut->rows_each = imp_divide_up(GATHERED_PIXELS, map->out.view.width);
+    if (cut->rows_each < CONVOLUTION_ROWS * spread) cut->rows_each = CONVOLUTION_ROWS * spread;
+    cut->rows_each = imp_smaller(cut->rows_each, imp_divide_up(cut->rows, imp_divide_up(threads, cut->pictures)));
+    pieces = cut->pictures * imp_divide_up(cut->rows, cut->rows_each);
+    cut->blocks_each = imp_divide_up(imp_divide_up(cut->blocks, 2), imp_divide_up(threads, pieces)) * 2;
+}
+
 static void convolve_direct(imp_context *context, const imp_map_convolution *map) {
     convolution_job job = {.kernels = imp_cpu_kernels(context, map->in.element), .map = map};
     int threads = imp_thread_pool_size(context->pool), spread = map->spread > 1 ? map->spread : 1;
@@ -205,7 +247,9 @@ static void convolve_direct(imp_context *context, const imp_map_convolution *map
         .rows = map->out.view.height,
     };
 
-    if (cut.rows >= MANY_ROWS * spread * threads) {
+    if (job.kernels->convolve_scratch && !imp_convolution_is_depthwise(map)) {
+        cut_gathering(&cut, map, threads);
+    } else if (cut.rows >= MANY_ROWS * spread * threads) {
         cut.blocks_each = cut.blocks;
         cut.rows_each = CONVOLUTION_ROWS * spread;
         if (map->out.view.channels <= IMP_NARROW_OUTPUTS && cut.rows_each < NARROW_ROWS * (map->kernel - 1))

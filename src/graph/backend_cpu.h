@@ -17,6 +17,7 @@ static inline int imp_smaller(int a, int b) {
 typedef struct imp_piece {
     int picture, block_begin, block_end;
     int row_group, row_begin, row_end;
+    int thread; /* that works on it, from 0 on */
 } imp_piece;
 
 typedef void imp_piece_work(void *job, const imp_piece *piece);
@@ -38,14 +39,17 @@ static inline int imp_convolution_is_depthwise(const imp_map_convolution *map) {
 
 /* The primitives of imp_backend. */
 void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map);
+size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads);
 
-/* A convolution of one picture; its mask points to *mask where there is one. */
-void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, imp_convolution *convolution,
+/* A convolution of one picture; its mask points to *mask where there is one. scratch: the thread's own, or NULL. */
+void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, void *scratch, imp_convolution *convolution,
                               imp_view *mask);
+
+/* A thread's own part of the scratch of a direct convolution; NULL where these kernels take none. */
+void *imp_cpu_thread_scratch(const imp_map_convolution *map, const imp_kernels *kernels, int thread);
 
 /* backend_cpu_winograd.c. find: the way to convolve, NULL for the direct one. */
 const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_map_convolution *map);
-size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads);
 size_t imp_cpu_winograd_scratch(const imp_context *context, const imp_map_convolution *map, const imp_winograd *steps,
                                 int any_threads);
 void imp_cpu_winograd(imp_context *context, const imp_map_convolution *map, const imp_winograd *steps);
@@ -118,7 +122,7 @@ void imp_cpu_read_map(imp_context *context, const imp_map *map, float *out);
 /* backend_cpu_statistics.c */
 size_t imp_cpu_statistics_scratch(const imp_map *map);
 void imp_cpu_statistics(imp_context *context, const imp_map *map, float *scratch, float *sum, float *second);
-size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, imp_element element, int channels);
+size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, const imp_map *map, int any_threads);
 void imp_cpu_statistics_gradient(imp_context *context, const imp_map *map, const float *by_second, const float *by_sum,
                                  float *scratch, const imp_map *gradient, int accumulate, const imp_map *mask);
 double imp_cpu_squared_difference(imp_context *context, const imp_map *a, const imp_map *b);

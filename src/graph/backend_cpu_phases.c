@@ -42,7 +42,8 @@ static void convolve_phase(const imp_map_convolution *map, const imp_kernels *ke
     imp_convolution convolution;
     imp_view mask;
 
-    imp_cpu_view_convolution(map, piece->picture, &convolution, &mask);
+    imp_cpu_view_convolution(map, piece->picture, imp_cpu_thread_scratch(map, kernels, piece->thread), &convolution,
+                             &mask);
     convolution.weights = (const char *)map->weights.packed +
                           imp_taps_before(map->kernel, step, row.part.first, column.part.first) *
                               imp_packed_tap_bytes(kernels, map->out.view.channels, map->in.view.channels, depthwise);

@@ -134,8 +134,25 @@ static size_t packed_floats(const imp_kernels *kernels, int channels) {
     return imp_round_up(kernels->packed_bytes(channels, channels, 1, 1), IMP_ALIGNMENT) / sizeof(float);
 }
 
-size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, imp_element element, int channels) {
-    return packed_floats(imp_cpu_kernels(context, element), channels) + padded_channels(channels);
+/* The convolution, which has the scratch behind its weights and bias. */
+static imp_map_convolution gradient_job(const imp_kernels *kernels, const imp_map *map, float *scratch) {
+    size_t weights = packed_floats(kernels, map->view.channels) + padded_channels(map->view.channels);
+
+    return (imp_map_convolution){
+        .in = *map,
+        .out = *map,
+        .weights.packed = scratch,
+        .kernel = 1,
+        .stride = 1,
+        .scratch = scratch ? scratch + weights : NULL,
+    };
+}
+
+size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, const imp_map *map, int any_threads) {
+    imp_map_convolution job = gradient_job(imp_cpu_kernels(context, map->element), map, NULL);
+
+    return packed_floats(imp_cpu_kernels(context, map->element), map->view.channels) +
+           padded_channels(map->view.channels) + imp_cpu_convolution_scratch(context, &job, any_threads);
 }
 
 void imp_cpu_statistics_gradient(imp_context *context, const imp_map *map, const float *by_second, const float *by_sum,
@@ -143,16 +160,11 @@ void imp_cpu_statistics_gradient(imp_context *context, const imp_map *map, const
     const imp_kernels *kernels = imp_cpu_kernels(context, map->element);
     int channels = map->view.channels;
     size_t weights = packed_floats(kernels, channels);
-    imp_map_convolution job = {
-        .in = *map,
-        .out = *gradient,
-        .weights.packed = scratch,
-        .kernel = 1,
-        .stride = 1,
-        .accumulate = accumulate,
-        .mask = mask,
-    };
+    imp_map_convolution job = gradient_job(kernels, map, scratch);
 
+    job.out = *gradient;
+    job.accumulate = accumulate;
+    job.mask = mask;
     /* by_second is symmetric: packed as its own transpose it is read along its rows. */
     if (by_second)
         kernels->pack_weights(by_second, channels, channels, 1, 1, 1, scratch);

@@ -133,12 +133,6 @@ size_t imp_cpu_winograd_scratch(const imp_context *context, const imp_map_convol
     return (bytes + sizeof(float) - 1) / sizeof(float);
 }
 
-size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads) {
-    const imp_winograd *steps = imp_cpu_find_winograd(context, map);
-
-    return steps ? imp_cpu_winograd_scratch(context, map, steps, any_threads) : 0;
-}
-
 /* A unit as the kernels see it. */
 typedef struct winograd_unit {
     imp_convolution convolution;
@@ -149,7 +143,7 @@ typedef struct winograd_unit {
 static void find_unit(const winograd_job *job, int index, winograd_unit *unit) {
     int picture = index / job->picture_units, place = index % job->picture_units;
 
-    imp_cpu_view_convolution(job->map, picture, &unit->convolution, &unit->mask);
+    imp_cpu_view_convolution(job->map, picture, NULL, &unit->convolution, &unit->mask);
     unit->tile_begin = place * job->unit_tiles;
     unit->tile_end = imp_smaller(unit->tile_begin + job->unit_tiles, job->tiles);
 }

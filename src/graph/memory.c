@@ -87,10 +87,9 @@ static int set_tap_regions(imp_plan *plan, int index) {
         return 0;
     if (!plan->options.backward) return 1;
     node->work[IMP_WORK_TAP_GRADIENT].operations = 2 * channels * channels * pixels;
-    return set_region(
-        node, IMP_REGION_TAP_WEIGHTS,
-        backend->statistics_gradient_scratch(plan->context, plan->options.element, node->value.view.channels),
-        tap_moment(plan, index), tap_moment(plan, index));
+    return set_region(node, IMP_REGION_TAP_WEIGHTS,
+                      backend->statistics_gradient_scratch(plan->context, &node->value, plan->any_threads),
+                      tap_moment(plan, index), tap_moment(plan, index));
 }
 
 static int set_scratch(imp_plan *plan, int index) {

@@ -56,6 +56,7 @@ typedef struct imp_convolution {
     int out_step; /* pixels from one of a row of out to the next, and of mask; 0 means 1; Winograd knows no other */
     int accumulate, relu;
     const imp_view *mask; /* of out's shape, or NULL */
+    void *scratch; /* where the table has convolve_scratch: so many bytes, the calling thread's own, aligned to 64 */
 } imp_convolution;
 
 static inline int imp_dilation(const imp_convolution *job) {
@@ -156,6 +157,7 @@ typedef struct imp_windows {
 typedef struct imp_kernels {
     const char *name;    /* "avx512", "avx2", "sse2", "neon", "c" ... */
     imp_element element; /* of every view that it is given */
+    imp_element factor;  /* what convolutions multiply: their weights are rounded to it */
 
     /* Bytes that packed weights take (enough for either direction, the same for each tap), and the packing of
        weights[out][in][kh][kw]. With transpose the packed ones are those of backward-data at stride 1: in and out
@@ -166,6 +168,9 @@ typedef struct imp_kernels {
 
     /* Writes output blocks [block_begin, block_end) of output rows [row_begin, row_end). */
     void (*convolve)(const imp_convolution *job, int block_begin, int block_end, int row_begin, int row_end);
+    /* Bytes of scratch that a call may take, enough for every part of the job's kernel too; NULL: none. Such a table gathers
+       what rows read: cut rows, not blocks, as long as there are a few hundred pixels for each thread. */
+    size_t (*convolve_scratch)(const imp_convolution *job);
     /* Block count by which callers should cut output channels (1, or 2 when two blocks share a pass); other cuts are
        slower, not wrong. Cut rows where each thread gets 16 or more (then it reads its own part of the input and all
        weights), else cut blocks as well (then it reads its own part of the weights and all of the input): the deep

@@ -53,6 +53,17 @@ static void take_row(const direction *way, int to_block, int from, size_t tap, f
     }
 }
 
+/* From a channel and the next to the 16 outputs of a block, [16][2]. */
+static void take_pair(const direction *way, int to_block, int from, size_t tap, uint16_t *pair) {
+    float even[IMP_BLOCK], odd[IMP_BLOCK];
+    take_row(way, to_block, from, tap, even);
+    take_row(way, to_block, from + 1, tap, odd);
+    for (int lane = 0; lane < IMP_BLOCK; lane++) {
+        *pair++ = imp_f32_to_bf16(even[lane]);
+        *pair++ = imp_f32_to_bf16(odd[lane]);
+    }
+}
+
 void imp_pack_weights(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
                       int transpose, void *packed) {
     direction way =
@@ -73,15 +84,30 @@ void imp_pack_weights_bf16(const float *weights, int out_channels, int in_channe
     for (int to_block = 0; to_block < imp_blocks(way.to_channels); to_block++)
         for (int from = 0; from < way.from_channels; from += IMP_BLOCK)
             for (size_t tap = 0; tap < way.taps; tap++)
-                for (int c = from; c < from + IMP_BLOCK && c < way.from_channels; c += 2) {
-                    float even[IMP_BLOCK], odd[IMP_BLOCK];
-                    take_row(&way, to_block, c, tap, even);
-                    take_row(&way, to_block, c + 1, tap, odd);
-                    for (int lane = 0; lane < IMP_BLOCK; lane++) {
-                        *at++ = imp_f32_to_bf16(even[lane]);
-                        *at++ = imp_f32_to_bf16(odd[lane]);
-                    }
-                }
+                for (int c = from; c < from + IMP_BLOCK && c < way.from_channels; c += 2, at += 2 * IMP_BLOCK)
+                    take_pair(&way, to_block, c, tap, at);
+}
+
+size_t imp_packed_bytes_tiles(int out_channels, int in_channels, int kernel_height, int kernel_width) {
+    size_t taps = (size_t)(kernel_height * kernel_width);
+    size_t forward = (size_t)imp_blocks(out_channels) * block_size(in_channels, (int)taps, IMP_TILE_DEPTH);
+    size_t backward = (size_t)imp_blocks(in_channels) * block_size(out_channels, (int)taps, IMP_TILE_DEPTH);
+    return (forward > backward ? forward : backward) * sizeof(uint16_t);
+}
+
+void imp_pack_weights_tiles(const float *weights, int out_channels, int in_channels, int kernel_height,
+                            int kernel_width, int transpose, void *packed) {
+    direction way =
+        find_direction(weights, out_channels, in_channels, (size_t)(kernel_height * kernel_width), transpose);
+    uint16_t *at = packed;
+    int blocks = imp_blocks(way.to_channels);
+    size_t height = (size_t)kernel_height, width = (size_t)kernel_width;
+    for (int pair = 0; pair < blocks; pair += 2)
+        for (int from = 0; from < way.from_channels; from += IMP_TILE_DEPTH)
+            for (size_t i = 0; i < way.taps; i++)
+                for (int to_block = pair; to_block < pair + 2 && to_block < blocks; to_block++)
+                    for (int c = from; c < from + IMP_TILE_DEPTH; c += 2, at += 2 * IMP_BLOCK)
+                        take_pair(&way, to_block, c, i % height * width + i / height, at);
 }
 
 void imp_pack_depthwise(const float *weights, int channels, int kernel_height, int kernel_width, int transpose,

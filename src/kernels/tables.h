@@ -6,12 +6,13 @@
 
 #include "kernels/kernels.h"
 
-/* Of f32 maps; of bf16 maps, multiplied in f32 (half) or in bf16. */
+/* Of f32 maps; of bf16 maps, multiplied in f32 (half) or in bf16 (avx512_bf16, amx). */
 extern const imp_kernels imp_kernels_c, imp_kernels_c_half;
 extern const imp_kernels imp_kernels_portable, imp_kernels_portable_half;
 #ifdef __x86_64__
 extern const imp_kernels imp_kernels_avx2, imp_kernels_avx2_half;
 extern const imp_kernels imp_kernels_avx512, imp_kernels_avx512_half, imp_kernels_avx512_bf16;
+extern const imp_kernels imp_kernels_amx;
 #endif
 
 /* Packed weights are [output block][input block][ky][kx][input channel of the block][16 output channels]; an
@@ -25,6 +26,13 @@ void imp_pack_weights(const float *weights, int out_channels, int in_channels, i
 size_t imp_packed_bytes_bf16(int out_channels, int in_channels, int kernel_height, int kernel_width);
 void imp_pack_weights_bf16(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
                            int transpose, void *packed);
+
+/* The same in AMX's tiles, [pair of output blocks][32 input channels][kx][ky][output block][pair of input channels][16
+   output channels][2]; input channels past the last are zero, a last pair may have one output block. */
+#define IMP_TILE_DEPTH 32 /* input channels of a tile */
+size_t imp_packed_bytes_tiles(int out_channels, int in_channels, int kernel_height, int kernel_width);
+void imp_pack_weights_tiles(const float *weights, int out_channels, int in_channels, int kernel_height,
+                            int kernel_width, int transpose, void *packed);
 
 /* Real channels of a block. */
 static inline int imp_block_channels(int channels, int block) {

@@ -83,6 +83,8 @@ static void test_give(convolution_test *test, const imp_kernels *kernels) {
     kernels->pack_weights(test->weights, first, second, s->kernel_height, s->kernel_width, s->transpose, test->packed);
     test->job.weights = test->packed;
     test->job.in = *map_give(&test->in, kernels);
+    free(test->job.scratch);
+    test->job.scratch = kernels->convolve_scratch ? take(kernels->convolve_scratch(&test->job)) : NULL;
     test->job.mask = s->masked ? map_give(&test->mask, kernels) : NULL;
 }
 
@@ -93,6 +95,7 @@ static void test_free(convolution_test *test) {
     free(test->weights);
     free(test->bias);
     free(test->packed);
+    free(test->job.scratch);
     free(test->exact);
     free(test->magnitude);
 }
@@ -139,7 +142,7 @@ static output_range range_of(const void *user, const imp_kernels *kernels, int c
     const imp_view *out = &test->before.view;
     size_t at = ((size_t)channel * (size_t)out->height + (size_t)y) * (size_t)test->width + (size_t)x;
     double terms = s->in_channels * s->kernel_height * s->kernel_width + 2;
-    int rounds_weights = kernels->winograd[0] && kernels->winograd[0]->factor_bytes == 2;
+    int rounds_weights = kernels->factor == IMP_ELEMENT_BF16;
     return (output_range){test->exact[at], sum_tolerance(terms, test->magnitude[at]) +
                                                store_tolerance(kernels, test->exact[at]) +
                                                (rounds_weights ? HALF_ROUNDING * test->magnitude[at] : 0)};
