@@ -172,6 +172,14 @@ void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, void 
     }
 }
 
+/* Rows of a piece where kernels gather what rows read: enough that the weights, which each piece reads anew, do not take
+   longer than the products. */
+static int gathered_rows(const imp_map_convolution *map) {
+    int rows = imp_divide_up(GATHERED_PIXELS, map->out.view.width), least = CONVOLUTION_ROWS * imp_spread(map);
+
+    return imp_smaller(rows < least ? least : rows, map->out.view.height);
+}
+
 /* Bytes of scratch for each thread of a direct convolution. */
 static size_t thread_scratch(const imp_map_convolution *map, const imp_kernels *kernels) {
     imp_convolution convolution;
@@ -179,7 +187,7 @@ static size_t thread_scratch(const imp_map_convolution *map, const imp_kernels *
 
     if (!kernels->convolve_scratch || imp_convolution_is_depthwise(map)) return 0;
     imp_cpu_view_convolution(map, 0, NULL, &convolution, &mask);
-    return imp_round_up(kernels->convolve_scratch(&convolution), IMP_ALIGNMENT);
+    return imp_round_up(kernels->convolve_scratch(&convolution, gathered_rows(map)), IMP_ALIGNMENT);
 }
 
 void *imp_cpu_thread_scratch(const imp_map_convolution *map, const imp_kernels *kernels, int thread) {
@@ -224,21 +232,18 @@ static const char *convolution_name(const imp_context *context, const imp_map_co
     return !steps ? "direct" : steps->outputs == 4 ? "winograd 4x4" : "winograd 6x6";
 }
 
-/* Where kernels gather what rows read: rows, so that it is gathered once, and enough of them that the weights, which each
-   piece reads anew, do not take longer than the products. Blocks only for threads that would have nothing to do. */
+/* Rows, so that what they read is gathered once; blocks only for threads that would have nothing to do. */
 static void cut_gathering(imp_cut *cut, const imp_map_convolution *map, int threads) {
-    int spread = map->spread > 1 ? map->spread : 1, pieces;
+    int pieces;
 
-    cut->rows_each = imp_divide_up(GATHERED_PIXELS, map->out.view.width);
-    if (cut->rows_each < CONVOLUTION_ROWS * spread) cut->rows_each = CONVOLUTION_ROWS * spread;
-    cut->rows_each = imp_smaller(cut->rows_each, imp_divide_up(cut->rows, imp_divide_up(threads, cut->pictures)));
+    cut->rows_each = imp_smaller(gathered_rows(map), imp_divide_up(cut->rows, imp_divide_up(threads, cut->pictures)));
     pieces = cut->pictures * imp_divide_up(cut->rows, cut->rows_each);
     cut->blocks_each = imp_divide_up(imp_divide_up(cut->blocks, 2), imp_divide_up(threads, pieces)) * 2;
 }
 
 static void convolve_direct(imp_context *context, const imp_map_convolution *map) {
     convolution_job job = {.kernels = imp_cpu_kernels(context, map->in.element), .map = map};
-    int threads = imp_thread_pool_size(context->pool), spread = map->spread > 1 ? map->spread : 1;
+    int threads = imp_thread_pool_size(context->pool), spread = imp_spread(map);
     imp_cut cut = {
         .work = convolve_piece,
         .job = &job,

@@ -37,6 +37,11 @@ static inline int imp_convolution_is_depthwise(const imp_map_convolution *map) {
     return imp_is_depthwise(map->groups, map->in.view.channels, map->out.view.channels);
 }
 
+/* Zeros between the pixels that a convolution reads, and one more. */
+static inline int imp_spread(const imp_map_convolution *map) {
+    return map->spread > 1 ? map->spread : 1;
+}
+
 /* The primitives of imp_backend. */
 void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map);
 size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads);

@@ -168,9 +168,9 @@ typedef struct imp_kernels {
 
     /* Writes output blocks [block_begin, block_end) of output rows [row_begin, row_end). */
     void (*convolve)(const imp_convolution *job, int block_begin, int block_end, int row_begin, int row_end);
-    /* Bytes of scratch that a call may take, enough for every part of the job's kernel too; NULL: none. Such a table gathers
-       what rows read: cut rows, not blocks, as long as there are a few hundred pixels for each thread. */
-    size_t (*convolve_scratch)(const imp_convolution *job);
+    /* Bytes of scratch that a call for so many rows may take, of the job or of one with a part of its kernel and output; NULL:
+       none. Such a table gathers what rows read: cut rows, not blocks, as long as each has a few hundred pixels. */
+    size_t (*convolve_scratch)(const imp_convolution *job, int rows);
     /* Block count by which callers should cut output channels (1, or 2 when two blocks share a pass); other cuts are
        slower, not wrong. Cut rows where each thread gets 16 or more (then it reads its own part of the input and all
        weights), else cut blocks as well (then it reads its own part of the weights and all of the input): the deep

@@ -83,8 +83,12 @@ static void test_give(convolution_test *test, const imp_kernels *kernels) {
     kernels->pack_weights(test->weights, first, second, s->kernel_height, s->kernel_width, s->transpose, test->packed);
     test->job.weights = test->packed;
     test->job.in = *map_give(&test->in, kernels);
+    test->job.out = test->before.view;
+    test->job.out.width = test->width;
     free(test->job.scratch);
-    test->job.scratch = kernels->convolve_scratch ? take(kernels->convolve_scratch(&test->job)) : NULL;
+    test->job.scratch = NULL;
+    if (kernels->convolve_scratch)
+        test->job.scratch = take(kernels->convolve_scratch(&test->job, test->job.out.height));
     test->job.mask = s->masked ? map_give(&test->mask, kernels) : NULL;
 }
 
