@@ -27,19 +27,16 @@ size_t imp_packed_bytes_bf16(int out_channels, int in_channels, int kernel_heigh
 /* weights[out][in][taps] as one direction sees them: with transpose in and out are swapped, the taps reversed. */
 typedef struct direction {
     const float *weights;
-    size_t to_stride, from_stride, taps, width;
+    size_t to_stride, from_stride, taps;
     int to_channels, from_channels, transpose;
 } direction;
 
-static direction find_direction(const float *weights, int out_channels, int in_channels, int kernel_height,
-                                int kernel_width, int transpose) {
-    size_t taps = (size_t)(kernel_height * kernel_width);
+static direction find_direction(const float *weights, int out_channels, int in_channels, size_t taps, int transpose) {
     return (direction){
         .weights = weights,
         .to_stride = transpose ? taps : taps * (size_t)in_channels,
         .from_stride = transpose ? taps * (size_t)in_channels : taps,
         .taps = taps,
-        .width = (size_t)kernel_width,
         .to_channels = transpose ? in_channels : out_channels,
         .from_channels = transpose ? out_channels : in_channels,
         .transpose = transpose,
@@ -59,7 +56,8 @@ static void take_row(const direction *way, int to_block, int from, size_t tap, f
 
 void imp_pack_weights(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
                       int transpose, void *packed) {
-    direction way = find_direction(weights, out_channels, in_channels, kernel_height, kernel_width, transpose);
+    direction way =
+        find_direction(weights, out_channels, in_channels, (size_t)(kernel_height * kernel_width), transpose);
     float *at = packed;
     for (int to_block = 0; to_block < imp_blocks(way.to_channels); to_block++)
         for (int from = 0; from < way.from_channels; from += IMP_BLOCK)
@@ -70,34 +68,38 @@ void imp_pack_weights(const float *weights, int out_channels, int in_channels, i
 
 /* Rounds a kernel's taps, each with what those before it are off by (error diffusion: Floyd and Steinberg 1976), so that
    their sum stays what it was: neighbouring pixels are much alike, so that most of an output comes from that sum. Without it
-   the filters' errors come to 1 % of VGG19's style loss, with it to a hundredth of that. Written next_tap apart, along the
-   rows of the kernel as it is packed, or along its columns. */
-static void round_taps(const direction *way, int to, int from, int along_columns, size_t next_tap, uint16_t *at) {
+   the filters' errors come to 1 % of VGG19's style loss, with it to a hundredth of that. Written next_tap apart. */
+static void round_taps(const direction *way, int to, int from, size_t next_tap, uint16_t *at) {
     const float *weights = way->weights + (size_t)to * way->to_stride + (size_t)from * way->from_stride;
     float off = 0;
     for (size_t tap = 0; tap < way->taps; tap++) {
-        size_t place = way->transpose ? way->taps - 1 - tap : tap;
-        if (along_columns) place = place % way->width * (way->taps / way->width) + place / way->width;
-        at[place * next_tap] = imp_f32_to_bf16(weights[tap] + off);
-        off += weights[tap] - imp_bf16_to_f32(at[place * next_tap]);
+        uint16_t *place = at + (way->transpose ? way->taps - 1 - tap : tap) * next_tap;
+        *place = imp_f32_to_bf16(weights[tap] + off);
+        off += weights[tap] - imp_bf16_to_f32(*place);
         if (!(off == off)) off = 0; /* of an infinity, or a NaN */
     }
 }
 
+/* Channels in groups of depth, side by side in pairs: [output block][group][tap][pair][16][2]. The last group ends after
+   its last channel's pair, or with whole_groups is filled up with zeros. */
+static void pack_pairs(const direction *way, int depth, int whole_groups, uint16_t *packed) {
+    size_t block = block_size(way->from_channels, way->taps, whole_groups ? depth : 2);
+    memset(packed, 0, (size_t)imp_blocks(way->to_channels) * block * sizeof *packed);
+    for (int to = 0; to < way->to_channels; to++)
+        for (int from = 0; from < way->from_channels; from++) {
+            int channel = from % depth, left = way->from_channels - (from - channel);
+            size_t next_tap = block_size(left < depth && !whole_groups ? left : depth, 1, 2);
+            size_t before = (size_t)(to / IMP_BLOCK) * block + (size_t)(from - channel) * way->taps * IMP_BLOCK;
+            round_taps(way, to, from, next_tap,
+                       packed + before + channel / 2 * 2 * IMP_BLOCK + to % IMP_BLOCK * 2 + channel % 2);
+        }
+}
+
 void imp_pack_weights_bf16(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
                            int transpose, void *packed) {
-    direction way = find_direction(weights, out_channels, in_channels, kernel_height, kernel_width, transpose);
-    size_t block = block_size(way.from_channels, way.taps, 2);
-    memset(packed, 0, (size_t)imp_blocks(way.to_channels) * block * sizeof(uint16_t));
-    for (int to = 0; to < way.to_channels; to++)
-        for (int from = 0; from < way.from_channels; from++) {
-            int channel = from % IMP_BLOCK, rows = imp_block_channels(way.from_channels, from / IMP_BLOCK);
-            size_t next_tap = block_size(rows, 1, 2);
-            uint16_t *at =
-                (uint16_t *)packed + (size_t)(to / IMP_BLOCK) * block + (size_t)(from - channel) * way.taps * IMP_BLOCK;
-            round_taps(&way, to, from, 0, next_tap,
-                       at + channel / 2 * 2 * IMP_BLOCK + to % IMP_BLOCK * 2 + channel % 2);
-        }
+    direction way =
+        find_direction(weights, out_channels, in_channels, (size_t)(kernel_height * kernel_width), transpose);
+    pack_pairs(&way, IMP_BLOCK, 0, packed);
 }
 
 size_t imp_packed_bytes_tiles(int out_channels, int in_channels, int kernel_height, int kernel_width) {
@@ -106,19 +108,9 @@ size_t imp_packed_bytes_tiles(int out_channels, int in_channels, int kernel_heig
 
 void imp_pack_weights_tiles(const float *weights, int out_channels, int in_channels, int kernel_height,
                             int kernel_width, int transpose, void *packed) {
-    direction way = find_direction(weights, out_channels, in_channels, kernel_height, kernel_width, transpose);
-    size_t block = block_size(way.from_channels, way.taps, IMP_TILE_DEPTH), tile = IMP_TILE_DEPTH * IMP_BLOCK;
-    int blocks = imp_blocks(way.to_channels);
-    memset(packed, 0, (size_t)blocks * block * sizeof(uint16_t));
-    for (int to = 0; to < way.to_channels; to++)
-        for (int from = 0; from < way.from_channels; from++) {
-            int to_block = to / IMP_BLOCK, channel = from % IMP_TILE_DEPTH;
-            size_t together = to_block / 2 * 2 + 1 < blocks ? 2 : 1, next_tap = together * tile;
-            uint16_t *at = (uint16_t *)packed + (size_t)(to_block / 2 * 2) * block +
-                           (size_t)(from / IMP_TILE_DEPTH) * way.taps * next_tap + (size_t)(to_block % 2) * tile;
-            round_taps(&way, to, from, 1, next_tap,
-                       at + channel / 2 * 2 * IMP_BLOCK + to % IMP_BLOCK * 2 + channel % 2);
-        }
+    direction way =
+        find_direction(weights, out_channels, in_channels, (size_t)(kernel_height * kernel_width), transpose);
+    pack_pairs(&way, IMP_TILE_DEPTH, 1, packed);
 }
 
 void imp_pack_depthwise(const float *weights, int channels, int kernel_height, int kernel_width, int transpose,

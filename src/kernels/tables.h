@@ -27,8 +27,8 @@ size_t imp_packed_bytes_bf16(int out_channels, int in_channels, int kernel_heigh
 void imp_pack_weights_bf16(const float *weights, int out_channels, int in_channels, int kernel_height, int kernel_width,
                            int transpose, void *packed);
 
-/* The same in AMX's tiles, [pair of output blocks][32 input channels][kx][ky][output block][pair of input channels][16
-   output channels][2]; input channels past the last are zero, a last pair may have one output block. */
+/* The same in AMX's tiles, [output block][32 input channels][ky][kx][pair of input channels][16 output channels][2], with
+   zeros for input channels past the last. */
 #define IMP_TILE_DEPTH 32 /* input channels of a tile */
 size_t imp_packed_bytes_tiles(int out_channels, int in_channels, int kernel_height, int kernel_width);
 void imp_pack_weights_tiles(const float *weights, int out_channels, int in_channels, int kernel_height,
