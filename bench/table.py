@@ -13,7 +13,7 @@ The parts, each some seconds to minutes long:
     layers    convolutions that no VGG has (1x1, large kernels, strides, groups, depthwise) beside oneDNN 2.6
     2048-f32, 2048-bf16, 4096-f32, 4096-bf16
               large pictures within 1 and 2 GiB: memory, and the time of a pixel beside that of --size without a limit
-    products  the matrix products inside Winograd: their share of the peak of one core
+    products  the matrix products inside Winograd, or AMX's convolution: their share of the peak of one core
     batch     eight pictures of 256x256 at once beside one at a time
     loss      the time to the losses that 500 steps of PyTorch's Adam reach, after the reference of trajectory.py
     training  a training step of the styler `fine` beside PyTorch
@@ -214,7 +214,8 @@ def large(size, gibibytes, precision):
 def part_products(a):
     """Best over the rounds of each shape; the row has the worst of the shapes."""
     rows, results = [], {}
-    for table, factor in (("avx512", "f32"), ("avx512 bf16", "bf16")):
+    for table, where in (("avx512", "inside Winograd, f32"), ("avx512 bf16", "inside Winograd, bf16"), (
+            "amx bf16", "of direct convolution and all around them, bf16 on AMX")):
         shares = {}
         for _ in range(a.rounds):
             done = subprocess.run([a.build / "tests/test_kernels", "--products", "--table", table], capture_output=True,
@@ -223,8 +224,7 @@ def part_products(a):
                 if int(inputs) >= 256:
                     shares[name] = max(shares.get(name, 0), int(share))
         results[table] = shares
-        made = {"figure": f"products inside Winograd, {factor}, 256 and more channels: share of the peak", "least": "90 %",
-                "aim": None}
+        made = {"figure": f"products {where}, 256 and more channels: share of the peak", "least": "90 %", "aim": None}
         rows.append(made | ({"text": f"{min(shares.values())} % and more"} if shares else
                             {"absent": f"this processor has no {table}"}))
         print(table, shares, file=sys.stderr, flush=True)

@@ -96,7 +96,7 @@ typedef struct imp_context_options {
 IMP_API void imp_context_options_default(imp_context_options *options);
 
 /* The instruction sets of this kind of processor, from plain C on, whether this very one has them or not: "c", "sse2",
-   "avx2", "avx512", "avx512bf16" on x86-64; "c", "neon" on ARM64; "c", "portable" elsewhere. NULL past the last. */
+   "avx2", "avx512", "avx512bf16", "amx" on x86-64; "c", "neon" on ARM64; "c", "portable" elsewhere. NULL past the last. */
 IMP_API const char *imp_instruction_set_name(int index);
 
 /* options may be NULL for the defaults. On failure *context is NULL and the status alone says why. */

@@ -38,6 +38,28 @@ static volatile float sink; /* keeps the loops below alive */
         for (int i = 0; i < PEAK_CHAINS; i++) sink += ((float *)&sum[i])[0];                                           \
         return 2.0 * PAIRS * PEAK_STEPS * PEAK_CHAINS * (double)(sizeof(VECTOR) / sizeof(float)) / seconds;            \
     }
+/* AMX's tiles: shapes in the order of the processor, all of the largest. */
+#define TILE_MULTIPLICATIONS (16 * 16 * 32)
+__attribute__((target("amx-tile,amx-bf16"))) static double peak_amx(void) {
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } shapes = {.palette = 1};
+    for (int tile = 0; tile < 8; tile++) shapes.row_bytes[tile] = 64, shapes.rows[tile] = 16;
+    _tile_loadconfig(&shapes);
+    double begin = now();
+    for (int step = 0; step < PEAK_STEPS / 4; step++) {
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    double seconds = now() - begin;
+    _tile_release();
+    return 2.0 * TILE_MULTIPLICATIONS * PEAK_STEPS / seconds;
+}
+
 #define ADD_PRODUCT_512(sum, factor, term) _mm512_fmadd_ps(sum, factor, term)
 #define ADD_PRODUCT_256(sum, factor, term) _mm256_fmadd_ps(sum, factor, term)
 #define ADD_PAIRS(sum, factor, term) _mm512_dpbf16_ps(sum, (__m512bh)(factor), (__m512bh)(term))
@@ -46,14 +68,18 @@ PEAK(peak_avx2, "avx2,fma", __m256, _mm256, ADD_PRODUCT_256, 1)
 PEAK(peak_bf16, "avx512f,avx512bf16", __m512, _mm512, ADD_PAIRS, 2)
 #endif
 
-/* Fused multiply-adds of f32 or bf16 that one core can do, in operations a second; 0 where this cannot be measured. */
-static double measure_peak(int half) {
+/* What is multiplied: f32, bf16 in pairs, or bf16 in tiles. */
+enum { SINGLE, PAIRS, TILES, PEAKS };
+
+/* Fused multiply-adds that one core can do, in operations a second; 0 where this cannot be measured. */
+static double measure_peak(int kind) {
 #ifdef __x86_64__
-    if (half) return __builtin_cpu_supports("avx512bf16") ? peak_bf16() : 0;
+    if (kind == TILES) return imp_cpu_features() & IMP_CPU_AMX ? peak_amx() : 0;
+    if (kind == PAIRS) return __builtin_cpu_supports("avx512bf16") ? peak_bf16() : 0;
     if (__builtin_cpu_supports("avx512f")) return peak_avx512();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return peak_avx2();
 #endif
-    (void)half;
+    (void)kind;
     return 0;
 }
 
@@ -162,7 +188,13 @@ static void run_products_6(const imp_kernels *kernels, bench_work *work) {
 }
 
 /* Plain C has no Winograd, and bf16 factors have none of the larger tiles. */
+/* All of the direct convolution, of tables that have no other. */
+static void run_direct(const imp_kernels *kernels, bench_work *work) {
+    run_convolution(kernels, work);
+}
+
 static int can_run(const imp_kernels *kernels, work_function *run) {
+    if (run == run_direct) return !kernels->winograd[0];
     if (run == run_winograd_4 || run == run_products_4) return kernels->winograd[0] != NULL;
     if (run == run_winograd_6 || run == run_products_6) return kernels->winograd[0] && kernels->winograd[1];
     return 1;
@@ -252,27 +284,33 @@ static void work_give(bench_work *work, const imp_kernels *kernels) {
     work->job.in = work->given_in;
     work->job.out = work->given_out;
     if (kernel == 3) take_scratch(kernels, work);
+    free(work->job.scratch);
+    work->job.scratch = NULL;
+    if (kernels->convolve_scratch)
+        work->job.scratch = take(kernels->convolve_scratch(&work->job, work->job.out.height));
+    free(work->packed);
+    work->packed = take(kernels->packed_bytes(out, in, kernel, kernel));
+    work->job.weights = work->packed;
     kernels->pack_weights(work->weights, out, in, kernel, kernel, 0, work->packed);
 }
 
-/* Whether what the table multiplies here is bf16. */
-static int multiplies_half(const imp_kernels *kernels, work_function *run) {
-    return run != run_product && run != run_depthwise && kernels->winograd[0] &&
-           kernels->winograd[0]->factor_bytes == 2;
+static int kind_of(const imp_kernels *kernels, work_function *run) {
+    if (run == run_product || run == run_depthwise || kernels->factor == IMP_ELEMENT_F32) return SINGLE;
+    return kernels->convolve_scratch ? TILES : PAIRS;
 }
 
 /* The best of a few rounds for every table, interleaved with the peaks. bytes: read and written at least, 0
    when beside the point. */
 static void measure(const imp_kernels *const *tables, int count, const char *name, work_function *run, bench_work *work,
                     double operations, double bytes) {
-    double peaks[2] = {0}, best[MOST_TABLES];
+    double peaks[PEAKS] = {0}, best[MOST_TABLES];
     int able = 0;
     for (int i = 0; i < count; i++) able += can_run(tables[i], run);
     if (!able) return;
     for (int round = 0; round < ROUNDS; round++) {
-        for (int half = 0; half < 2; half++) {
-            double now_peak = measure_peak(half);
-            if (now_peak > peaks[half]) peaks[half] = now_peak;
+        for (int kind = 0; kind < PEAKS; kind++) {
+            double now_peak = measure_peak(kind);
+            if (now_peak > peaks[kind]) peaks[kind] = now_peak;
         }
         for (int i = 0; i < count; i++) {
             if (!can_run(tables[i], run)) continue;
@@ -284,10 +322,11 @@ static void measure(const imp_kernels *const *tables, int count, const char *nam
             if (round == 0 || seconds < best[i]) best[i] = seconds;
         }
     }
-    printf("%-26s peak %.0f GF/s, bf16 %.0f", name, peaks[0] * 1e-9, peaks[1] * 1e-9);
+    printf("%-26s peak %.0f GF/s, bf16 %.0f, tiles %.0f", name, peaks[SINGLE] * 1e-9, peaks[PAIRS] * 1e-9,
+           peaks[TILES] * 1e-9);
     for (int i = 0; i < count; i++) {
         if (!can_run(tables[i], run)) continue;
-        double peak = peaks[multiplies_half(tables[i], run)];
+        double peak = peaks[kind_of(tables[i], run)];
         printf("  %s %.2f ms", tables[i]->name, best[i] * 1e3);
         if (bytes > 0) printf(" %.1f GB/s", bytes / best[i] * 1e-9);
         if (operations > 0) printf(" %.0f GF/s", operations / best[i] * 1e-9);
@@ -297,7 +336,7 @@ static void measure(const imp_kernels *const *tables, int count, const char *nam
     fflush(stdout);
 }
 
-static bench_work work_make(const imp_kernels *kernels, int in_channels, int out_channels, int size, int kernel) {
+static bench_work work_make(int in_channels, int out_channels, int size, int kernel) {
     bench_work work = {.in = map_make(in_channels, size, size, kernel / 2)};
     work.out = map_make(out_channels, size, size, kernel / 2);
     work.mask = map_make(out_channels, size, size, kernel / 2);
@@ -305,7 +344,6 @@ static bench_work work_make(const imp_kernels *kernels, int in_channels, int out
     map_random(&work.out);
     map_random(&work.mask);
     work.weights = random_floats((size_t)in_channels * (size_t)out_channels * (size_t)(kernel * kernel));
-    work.packed = take(kernels->packed_bytes(out_channels, in_channels, kernel, kernel));
     size_t channels = (size_t)imp_blocks(in_channels) * IMP_BLOCK;
     work.second = take(channels * channels * sizeof(float));
     memset(work.second, 0, channels * channels * sizeof(float));
@@ -313,7 +351,6 @@ static bench_work work_make(const imp_kernels *kernels, int in_channels, int out
         take(channels * (size_t)imp_blocks(out_channels) * IMP_BLOCK * (size_t)(kernel * kernel) * sizeof(float));
     work.job = (imp_convolution){.in = work.in.view, /* for the shapes; work_give says whose */
                                  .out = work.out.view,
-                                 .weights = work.packed,
                                  .stride = 1,
                                  .kernel_height = kernel,
                                  .kernel_width = kernel,
@@ -329,6 +366,7 @@ static void work_free(bench_work *work) {
     map_free(&work->mask);
     free((void *)work->weights);
     free(work->packed);
+    free(work->job.scratch);
     free(work->second);
     free(work->partial);
     free(work->scratch);
@@ -337,7 +375,7 @@ static void work_free(bench_work *work) {
 static void bench_convolution(const imp_kernels *const *tables, int count, int in, int out, int size, int kernel) {
     double operations = 2.0 * in * out * kernel * kernel * size * size;
     char name[64];
-    bench_work work = work_make(tables[0], in, out, size, kernel);
+    bench_work work = work_make(in, out, size, kernel);
     snprintf(name, sizeof name, "%dx%d %d->%d at %d", kernel, kernel, in, out, size);
     measure(tables, count, name, run_convolution, &work, operations, 0);
     if (kernel == 3) {
@@ -352,7 +390,7 @@ static void bench_convolution(const imp_kernels *const *tables, int count, int i
 /* As in training: crops of 256 x 256, layers of feed-forward networks. */
 static void bench_weight_gradient(const imp_kernels *const *tables, int count, int in, int out, int size, int kernel) {
     char name[64];
-    bench_work work = work_make(tables[0], in, out, size, kernel);
+    bench_work work = work_make(in, out, size, kernel);
     snprintf(name, sizeof name, "by weights %dx%d %d->%d at %d", kernel, kernel, in, out, size);
     measure(tables, count, name, run_weight_gradient, &work, 2.0 * in * out * kernel * kernel * size * size, 0);
     work_free(&work);
@@ -361,16 +399,19 @@ static void bench_weight_gradient(const imp_kernels *const *tables, int count, i
 static void bench_depthwise(const imp_kernels *const *tables, int count, int channels, int size, int kernel) {
     double values = (double)channels * size * size;
     char name[64];
-    bench_work work = work_make(tables[0], channels, channels, size, kernel);
+    bench_work work = work_make(channels, channels, size, kernel);
     snprintf(name, sizeof name, "depthwise %dx%d %d at %d", kernel, kernel, channels, size);
     /* Its weights are few of those of the whole convolution, and lie anywhere among them. */
     measure(tables, count, name, run_depthwise, &work, 2 * kernel * kernel * values, 0);
     work_free(&work);
 }
 
-/* The products of matrices inside Winograd alone. */
+/* The products of matrices inside Winograd alone, or the direct way where a table has no other. */
 static void bench_products(const imp_kernels *const *tables, int count, int in, int out, int size) {
-    bench_work work = work_make(tables[0], in, out, size, 3);
+    bench_work work = work_make(in, out, size, 3);
+    char direct[64];
+    snprintf(direct, sizeof direct, "products direct %d->%d at %d", in, out, size);
+    measure(tables, count, direct, run_direct, &work, 2.0 * 9 * in * out * size * size, 0);
     for (int outputs = 4; outputs <= 6; outputs += 2) {
         double tiles = (double)imp_winograd_tiles(size, outputs) * imp_winograd_tiles(size, outputs);
         double points = (outputs + 2) * (outputs + 2);
@@ -385,7 +426,7 @@ static void bench_products(const imp_kernels *const *tables, int count, int in, 
 /* What goes with a tapped and pooled map of this shape. */
 static void bench_map(const imp_kernels *const *tables, int count, int channels, int size) {
     char name[64];
-    bench_work work = work_make(tables[0], channels, channels, size, 3);
+    bench_work work = work_make(channels, channels, size, 3);
     double values = (double)channels * size * size, blocks = imp_blocks(channels);
     snprintf(name, sizeof name, "second moments %d at %d", channels, size);
     measure(tables, count, name, run_moments, &work, 256 * blocks * (blocks + 1) * size * size, 0);
@@ -405,7 +446,7 @@ static void bench_map(const imp_kernels *const *tables, int count, int channels,
 
 static void bench_product(const imp_kernels *const *tables, int count, int n) {
     char name[64];
-    bench_work work = work_make(tables[0], n, n, 64, 3);
+    bench_work work = work_make(n, n, 64, 3);
     snprintf(name, sizeof name, "gemm %d", n);
     measure(tables, count, name, run_product, &work, 2.0 * n * n * n, 0);
     work_free(&work);
