@@ -83,7 +83,11 @@ typedef struct imp_context_options {
     int threads;                 /* 1..256; 0: one for each processor that this process may use */
     size_t memory_limit;         /* bytes that the context may hold at once, models not counted, within which paintings
                                     keep as they can (strips, fewer pairs of L-BFGS); 0: no limit */
-    const char *instruction_set; /* see imp_instruction_set_name: no more than this; NULL: the best there is */
+    const char *instruction_set; /* see imp_instruction_set_name: no more than this; NULL: the best there is. For "amx"
+                                    Linux is asked for the process's right to it, which makes signal frames of the threads
+                                    that use it 8 KB larger: alternate signal stacks must have AT_MINSIGSTKSZ bytes
+                                    (getauxval). With a smaller one Linux refuses, and "avx512bf16" is taken; "avx512bf16"
+                                    or less does not ask. */
     /* Memory from the caller: allocate returns 64-byte aligned memory or NULL; both may be called from any thread.
        Give both or neither. */
     void *(*allocate)(void *user, size_t bytes);

@@ -78,7 +78,7 @@ void imp_context_options_default(imp_context_options *options) {
 static int complete_options(imp_context_options *options, unsigned *cpu_features) {
     int allowed = imp_cpu_features_allowed(options->instruction_set);
     if (allowed < 0) return 0;
-    *cpu_features = imp_cpu_features() & (unsigned)allowed;
+    *cpu_features = imp_cpu_features((unsigned)allowed);
     if (options->threads < 0 || options->threads > MAX_THREADS) return 0;
     if (options->threads == 0) {
         int processors = imp_cpu_count();

@@ -53,9 +53,9 @@ static unsigned saved_registers(void) {
     return low;
 }
 
-/* AVX512_BF16 of AMD multiplies twice as many numbers a second as are there in f32, that of Intel half as many (Sapphire
+/* AVX512_BF16 of AMD multiplies twice as many numbers a second as there are in f32, that of Intel half as many (Sapphire
    Rapids; there AMX is the fast one). */
-static int multiplies_bf16_fast(void) {
+static int is_amd(void) {
     unsigned a, b, c, d;
 
     return __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
@@ -72,7 +72,8 @@ static int ask_for_tiles(void) {
 #endif
 }
 
-unsigned imp_cpu_features(void) {
+/* What the CPU has; whether its bf16 is fast is not among it. */
+static unsigned all_features(void) {
     unsigned a, b, c, d, saved, has_tiles;
     unsigned basic = bit_FMA | bit_OSXSAVE | bit_AVX;
     unsigned wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
@@ -87,12 +88,19 @@ unsigned imp_cpu_features(void) {
     has_tiles = (d & BITS_AMX) == BITS_AMX && (saved & XCR0_AMX) == XCR0_AMX;
     if ((b & wide) != wide || (saved & XCR0_AVX512) != XCR0_AVX512) return WITH_AVX2;
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & bit_AVX512BF16)) return WITH_AVX512;
-    if (has_tiles && ask_for_tiles()) return WITH_AMX;
-    return multiplies_bf16_fast() ? WITH_AVX512_BF16 : WITH_AVX512;
+    return has_tiles ? WITH_AMX : WITH_AVX512_BF16;
+}
+
+unsigned imp_cpu_features(unsigned allowed) {
+    unsigned features = all_features() & allowed;
+
+    if (features & IMP_CPU_AMX && !ask_for_tiles()) features &= ~(unsigned)IMP_CPU_AMX;
+    if (features & IMP_CPU_AMX || (features & IMP_CPU_AVX512_BF16 && is_amd())) features |= IMP_CPU_FAST_BF16;
+    return features;
 }
 #else
-unsigned imp_cpu_features(void) {
-    return IMP_CPU_VECTORS;
+unsigned imp_cpu_features(unsigned allowed) {
+    return IMP_CPU_VECTORS & allowed;
 }
 #endif
 

@@ -7,11 +7,13 @@ typedef enum imp_cpu_feature {
     IMP_CPU_AVX2 = 2,    /* AVX2 and FMA */
     IMP_CPU_AVX512 = 4,  /* AVX-512 F, BW, DQ, VL */
     IMP_CPU_AVX512_BF16 = 8,
-    IMP_CPU_AMX = 16 /* AMX tiles and their products in bf16 */
+    IMP_CPU_AMX = 16,      /* AMX tiles and their products in bf16 */
+    IMP_CPU_FAST_BF16 = 32 /* what there is of the two multiplies more numbers a second than there are in f32 */
 } imp_cpu_feature;
 
-/* imp_cpu_feature bits. Asks the operating system for AMX's registers where there are any. */
-unsigned imp_cpu_features(void);
+/* Those of the imp_cpu_feature bits in allowed that this CPU has; IMP_CPU_FAST_BF16 is always allowed. For AMX, where
+   there is any, the operating system has to be asked, and may refuse (imp_context_options). */
+unsigned imp_cpu_features(unsigned allowed);
 
 /* The features that an instruction set allows (imp_instruction_set_name); -1 for an unknown name. NULL allows all. */
 int imp_cpu_features_allowed(const char *instruction_set);

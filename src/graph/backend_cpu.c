@@ -16,8 +16,9 @@
 #define CONVOLUTION_ROWS 16
 /* Where outputs are few, rows of a piece for each row that is computed beside it (imp_convolution_is_narrow). */
 #define NARROW_ROWS 8
-/* Pixels of a piece of a convolution that gathers its input. */
-#define GATHERED_PIXELS 512
+/* Pixels of a piece of a convolution that gathers its input, and rows that it has at least. */
+#define GATHERING_PIXELS 512
+#define FEW_ROWS 8
 /* Rows for each thread from which on a convolution is cut by rows, so that a thread's input stays its own. */
 #define MANY_ROWS 32
 
@@ -146,6 +147,7 @@ static int get_weights(imp_context *context, const imp_network *network, int lay
 typedef struct convolution_job {
     const imp_kernels *kernels;
     const imp_map_convolution *map;
+    size_t scratch; /* bytes of each thread */
 } convolution_job;
 
 void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, void *scratch, imp_convolution *convolution,
@@ -172,52 +174,56 @@ void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, void 
     }
 }
 
-/* Rows of a piece where kernels gather what rows read: enough that the weights, which each piece reads anew, do not take
-   longer than the products. */
-static int gathered_rows(const imp_map_convolution *map) {
-    int rows = imp_divide_up(GATHERED_PIXELS, map->out.view.width), least = CONVOLUTION_ROWS * imp_spread(map);
+/* Rows of a piece where kernels gather what rows read. Enough that the weights, which each piece reads anew, do not take
+   longer than the products; more threads get fewer, but not so few that weights serve less than FEW_ROWS. */
+static int piece_rows(const imp_map_convolution *map, int threads) {
+    int spread = imp_spread(map), rows = imp_divide_up(GATHERING_PIXELS, map->out.view.width);
+    int share = imp_divide_up(map->out.view.height, imp_divide_up(threads, map->out.batch));
 
-    return imp_smaller(rows < least ? least : rows, map->out.view.height);
+    if (rows < CONVOLUTION_ROWS * spread) rows = CONVOLUTION_ROWS * spread;
+    rows = imp_smaller(rows, imp_divide_up(share, FEW_ROWS * spread) * FEW_ROWS * spread);
+    return imp_smaller(rows, map->out.view.height);
 }
 
 /* Bytes of scratch for each thread of a direct convolution. */
-static size_t thread_scratch(const imp_map_convolution *map, const imp_kernels *kernels) {
+static size_t thread_scratch(const imp_map_convolution *map, const imp_kernels *kernels, int threads) {
     imp_convolution convolution;
     imp_view mask;
 
     if (!kernels->convolve_scratch || imp_convolution_is_depthwise(map)) return 0;
     imp_cpu_view_convolution(map, 0, NULL, &convolution, &mask);
-    return imp_round_up(kernels->convolve_scratch(&convolution, gathered_rows(map)), IMP_ALIGNMENT);
-}
-
-void *imp_cpu_thread_scratch(const imp_map_convolution *map, const imp_kernels *kernels, int thread) {
-    size_t bytes = thread_scratch(map, kernels);
-
-    return bytes ? (char *)map->scratch + (size_t)thread * bytes : NULL;
+    return imp_round_up(kernels->convolve_scratch(&convolution, piece_rows(map, threads)), IMP_ALIGNMENT);
 }
 
 size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads) {
     const imp_winograd *steps = imp_cpu_find_winograd(context, map);
-    int threads = imp_thread_pool_size(context->pool);
+    const imp_kernels *kernels = imp_cpu_kernels(context, map->in.element);
+    int own = imp_thread_pool_size(context->pool);
 
     if (steps) return imp_cpu_winograd_scratch(context, map, steps, any_threads);
-    if (any_threads && threads < IMP_MANY_THREADS) threads = IMP_MANY_THREADS;
-    return (size_t)threads * thread_scratch(map, imp_cpu_kernels(context, map->in.element)) / sizeof(float);
+    size_t bytes = (size_t)own * thread_scratch(map, kernels, own);
+    for (int threads = 1; any_threads && threads <= IMP_MANY_THREADS; threads++) {
+        size_t other = (size_t)threads * thread_scratch(map, kernels, threads);
+
+        if (other > bytes) bytes = other;
+    }
+    return bytes / sizeof(float);
 }
 
 static void convolve_piece(void *user, const imp_piece *piece) {
     const convolution_job *job = user;
     const imp_map_convolution *map = job->map;
+    void *scratch = job->scratch ? (char *)map->scratch + (size_t)piece->thread * job->scratch : NULL;
     imp_convolution convolution;
     imp_view mask;
 
-    imp_cpu_view_convolution(map, piece->picture, imp_cpu_thread_scratch(map, job->kernels, piece->thread),
-                             &convolution, &mask);
-    if (map->spread > 1)
-        imp_cpu_convolve_phases(map, job->kernels, piece);
-    else
+    if (map->spread > 1) {
+        imp_cpu_convolve_phases(map, job->kernels, scratch, piece);
+    } else {
+        imp_cpu_view_convolution(map, piece->picture, scratch, &convolution, &mask);
         (imp_convolution_is_depthwise(map) ? job->kernels->convolve_depthwise : job->kernels->convolve)(
             &convolution, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
+    }
     if (!map->accumulate) imp_cpu_zero_halo(&map->out, piece);
 }
 
@@ -232,13 +238,13 @@ static const char *convolution_name(const imp_context *context, const imp_map_co
     return !steps ? "direct" : steps->outputs == 4 ? "winograd 4x4" : "winograd 6x6";
 }
 
-/* Rows, so that what they read is gathered once; blocks only for threads that would have nothing to do. */
+/* Rows, so that what they read is gathered once, and blocks for the threads that are left. */
 static void cut_gathering(imp_cut *cut, const imp_map_convolution *map, int threads) {
     int pieces;
 
-    cut->rows_each = imp_smaller(gathered_rows(map), imp_divide_up(cut->rows, imp_divide_up(threads, cut->pictures)));
+    cut->rows_each = piece_rows(map, threads);
     pieces = cut->pictures * imp_divide_up(cut->rows, cut->rows_each);
-    cut->blocks_each = imp_divide_up(imp_divide_up(cut->blocks, 2), imp_divide_up(threads, pieces)) * 2;
+    cut->blocks_each = imp_divide_up(cut->blocks, imp_divide_up(threads, pieces));
 }
 
 static void convolve_direct(imp_context *context, const imp_map_convolution *map) {
@@ -252,7 +258,8 @@ static void convolve_direct(imp_context *context, const imp_map_convolution *map
         .rows = map->out.view.height,
     };
 
-    if (job.kernels->convolve_scratch && !imp_convolution_is_depthwise(map)) {
+    job.scratch = thread_scratch(map, job.kernels, threads);
+    if (job.scratch) {
         cut_gathering(&cut, map, threads);
     } else if (cut.rows >= MANY_ROWS * spread * threads) {
         cut.blocks_each = cut.blocks;

@@ -50,9 +50,6 @@ size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_con
 void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, void *scratch, imp_convolution *convolution,
                               imp_view *mask);
 
-/* A thread's own part of the scratch of a direct convolution; NULL where these kernels take none. */
-void *imp_cpu_thread_scratch(const imp_map_convolution *map, const imp_kernels *kernels, int thread);
-
 /* backend_cpu_winograd.c. find: the way to convolve, NULL for the direct one. */
 const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_map_convolution *map);
 size_t imp_cpu_winograd_scratch(const imp_context *context, const imp_map_convolution *map, const imp_winograd *steps,
@@ -111,8 +108,10 @@ void imp_cpu_max_pool_backward(imp_context *context, const imp_windows *windows,
 /* backend_cpu_shuffle.c */
 void imp_cpu_shuffle(imp_context *context, const imp_map *in, const imp_map *out, int accumulate, const imp_map *mask);
 
-/* backend_cpu_phases.c: a piece of the output of a direct convolution whose spread is not 1, but for its halo. */
-void imp_cpu_convolve_phases(const imp_map_convolution *map, const imp_kernels *kernels, const imp_piece *piece);
+/* backend_cpu_phases.c: a piece of the output of a direct convolution whose spread is not 1, but for its halo. scratch: as
+   of imp_cpu_view_convolution. */
+void imp_cpu_convolve_phases(const imp_map_convolution *map, const imp_kernels *kernels, void *scratch,
+                             const imp_piece *piece);
 
 /* backend_cpu_pixels.c */
 void imp_cpu_load_pixels(imp_context *context, const imp_preprocessing *preprocessing, const float *pixels,

@@ -35,15 +35,14 @@ static imp_view take_pixels(const imp_map *map, int picture, int spread, int y, 
     return view;
 }
 
-static void convolve_phase(const imp_map_convolution *map, const imp_kernels *kernels, const imp_piece *piece, int y,
-                           int x) {
+static void convolve_phase(const imp_map_convolution *map, const imp_kernels *kernels, void *scratch,
+                           const imp_piece *piece, int y, int x) {
     int depthwise = imp_convolution_is_depthwise(map), step = imp_tap_step(map->spread, map->dilation);
     phase row = find_phase(map, y), column = find_phase(map, x);
     imp_convolution convolution;
     imp_view mask;
 
-    imp_cpu_view_convolution(map, piece->picture, imp_cpu_thread_scratch(map, kernels, piece->thread), &convolution,
-                             &mask);
+    imp_cpu_view_convolution(map, piece->picture, scratch, &convolution, &mask);
     convolution.weights = (const char *)map->weights.packed +
                           imp_taps_before(map->kernel, step, row.part.first, column.part.first) *
                               imp_packed_tap_bytes(kernels, map->out.view.channels, map->in.view.channels, depthwise);
@@ -60,8 +59,9 @@ static void convolve_phase(const imp_map_convolution *map, const imp_kernels *ke
                                                                   imp_divide_up(piece->row_end - y, map->spread));
 }
 
-void imp_cpu_convolve_phases(const imp_map_convolution *map, const imp_kernels *kernels, const imp_piece *piece) {
+void imp_cpu_convolve_phases(const imp_map_convolution *map, const imp_kernels *kernels, void *scratch,
+                             const imp_piece *piece) {
     for (int y = 0; y < imp_smaller(map->spread, map->out.view.height); y++)
         for (int x = 0; x < imp_smaller(map->spread, map->out.view.width); x++)
-            convolve_phase(map, kernels, piece, y, x);
+            convolve_phase(map, kernels, scratch, piece, y, x);
 }

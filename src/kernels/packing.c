@@ -66,32 +66,41 @@ void imp_pack_weights(const float *weights, int out_channels, int in_channels, i
                     take_row(&way, to_block, c, tap, at);
 }
 
-/* Rounds a kernel's taps, each with what those before it are off by (error diffusion: Floyd and Steinberg 1976), so that
-   their sum stays what it was: neighbouring pixels are much alike, so that most of an output comes from that sum. Without it
-   the filters' errors come to 1 % of VGG19's style loss, with it to a hundredth of that. Written next_tap apart. */
-static void round_taps(const direction *way, int to, int from, size_t next_tap, uint16_t *at) {
-    const float *weights = way->weights + (size_t)to * way->to_stride + (size_t)from * way->from_stride;
-    float off = 0;
-    for (size_t tap = 0; tap < way->taps; tap++) {
-        uint16_t *place = at + (way->transpose ? way->taps - 1 - tap : tap) * next_tap;
-        *place = imp_f32_to_bf16(weights[tap] + off);
-        off += weights[tap] - imp_bf16_to_f32(*place);
-        if (!(off == off)) off = 0; /* of an infinity, or a NaN */
+/* Rounds a value and what those before it are off by together; off becomes what is left. */
+static uint16_t round_onwards(float value, float *off) {
+    uint16_t rounded = imp_f32_to_bf16(value + *off);
+    *off += value - imp_bf16_to_f32(rounded);
+    if (!(*off - *off == 0)) *off = 0; /* of an infinity, or a NaN */
+    return rounded;
+}
+
+/* The taps of two input channels to the 16 outputs of a block, next_tap apart. Each is rounded with what those before it
+   are off by (error diffusion: Floyd and Steinberg 1976), so that the sum of a kernel's taps, or of the part of them that is
+   packed, stays what it was: neighbouring pixels are much alike, so that most of an output comes from that sum. Without it the
+   filters' errors come to 1 % of VGG19's style loss, with it to a hundredth of that. In the weights' own order both ways, so
+   that forward and backward have the same weights. */
+static void pack_taps(const direction *way, int to_block, int from, size_t next_tap, uint16_t *at) {
+    float off[2][IMP_BLOCK] = {{0}}, values[2][IMP_BLOCK];
+    for (size_t i = 0; i < way->taps; i++) {
+        size_t tap = way->transpose ? way->taps - 1 - i : i;
+        take_row(way, to_block, from, tap, values[0]);
+        take_row(way, to_block, from + 1, tap, values[1]);
+        for (int lane = 0; lane < IMP_BLOCK; lane++)
+            for (int half = 0; half < 2; half++)
+                at[tap * next_tap + (size_t)(2 * lane + half)] = round_onwards(values[half][lane], &off[half][lane]);
     }
 }
 
 /* Channels in groups of depth, side by side in pairs: [output block][group][tap][pair][16][2]. The last group ends after
    its last channel's pair, or with whole_groups is filled up with zeros. */
-static void pack_pairs(const direction *way, int depth, int whole_groups, uint16_t *packed) {
-    size_t block = block_size(way->from_channels, way->taps, whole_groups ? depth : 2);
-    memset(packed, 0, (size_t)imp_blocks(way->to_channels) * block * sizeof *packed);
-    for (int to = 0; to < way->to_channels; to++)
-        for (int from = 0; from < way->from_channels; from++) {
-            int channel = from % depth, left = way->from_channels - (from - channel);
-            size_t next_tap = block_size(left < depth && !whole_groups ? left : depth, 1, 2);
-            size_t before = (size_t)(to / IMP_BLOCK) * block + (size_t)(from - channel) * way->taps * IMP_BLOCK;
-            round_taps(way, to, from, next_tap,
-                       packed + before + channel / 2 * 2 * IMP_BLOCK + to % IMP_BLOCK * 2 + channel % 2);
+static void pack_pairs(const direction *way, int depth, int whole_groups, uint16_t *at) {
+    for (int to_block = 0; to_block < imp_blocks(way->to_channels); to_block++)
+        for (int from = 0; from < way->from_channels; from += depth) {
+            int left = way->from_channels - from, channels = left < depth && !whole_groups ? left : depth;
+            size_t next_tap = block_size(channels, 1, 2);
+            for (int c = 0; c < channels; c += 2)
+                pack_taps(way, to_block, from + c, next_tap, at + (size_t)c * IMP_BLOCK);
+            at += next_tap * way->taps;
         }
 }
 

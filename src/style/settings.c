@@ -140,7 +140,7 @@ static int resolve_losses(imp_context *context, const imp_model *model, const im
 }
 
 imp_element imp_fast_element(const imp_context *context) {
-    return context->cpu_features & IMP_CPU_AVX512_BF16 ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
+    return context->cpu_features & IMP_CPU_FAST_BF16 ? IMP_ELEMENT_BF16 : IMP_ELEMENT_F32;
 }
 
 static int resolve_choices(imp_context *context, const imp_painting_options *options, imp_settings *settings) {

@@ -24,11 +24,11 @@ def test_half_precision(tmp_path):
     """Feature maps of half the size show in the memory."""
     peaks = {}
     for precision in ("f32", "bf16"):
-        result = painted("bench", "optimize", "--size", "256", "-n", "1", "--precision", precision, "--json", folder=tmp_path)
+        result = painted("bench", "optimize", "--size", "512", "-n", "1", "--precision", precision, "--json", folder=tmp_path)
         bench = json.loads(result.out)
         assert bench["precision"] == precision
         peaks[precision] = bench["peak_rss_mb"]
-    assert peaks["bf16"] < peaks["f32"] - 25  # of 76 MB of maps half are gone
+    assert peaks["bf16"] < peaks["f32"] - 75  # of 300 MB of maps half are gone; AMX has 52 MB of weights of its own
 
 
 def test_batch(tmp_path):

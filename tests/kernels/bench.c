@@ -74,7 +74,7 @@ enum { SINGLE, PAIRS, TILES, PEAKS };
 /* Fused multiply-adds that one core can do, in operations a second; 0 where this cannot be measured. */
 static double measure_peak(int kind) {
 #ifdef __x86_64__
-    if (kind == TILES) return imp_cpu_features() & IMP_CPU_AMX ? peak_amx() : 0;
+    if (kind == TILES) return imp_cpu_features(IMP_CPU_AMX) & IMP_CPU_AMX ? peak_amx() : 0;
     if (kind == PAIRS) return __builtin_cpu_supports("avx512bf16") ? peak_bf16() : 0;
     if (__builtin_cpu_supports("avx512f")) return peak_avx512();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return peak_avx2();

@@ -18,7 +18,7 @@ static int find_tables(const char *only, const imp_kernels *tables[MOST_TABLES])
     for (imp_element element = IMP_ELEMENT_F32; element <= IMP_ELEMENT_BF16; element++)
         for (int set = 0; imp_instruction_set_name(set); set++) {
             unsigned allowed = (unsigned)imp_cpu_features_allowed(imp_instruction_set_name(set));
-            const imp_kernels *table = imp_kernels_get(imp_cpu_features() & allowed, element);
+            const imp_kernels *table = imp_kernels_get(imp_cpu_features(allowed), element);
             if (table != last && (!only || !strcmp(only, table->name))) tables[count++] = table;
             last = table;
         }
