@@ -1,11 +1,11 @@
 /* `impasto model`: imports weights of other programs, lists, describes and checks model files. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "cli/commands.h"
+#include "cli/model_names.h"
 #include "cli/models_folder.h"
 #include "cli/report.h"
 #include "cli/shared_options.h"
@@ -197,27 +197,19 @@ static void list_file(imp_context *context, const char *path, const char *name, 
     imp_model_free(model);
 }
 
-static int is_model_name(const struct dirent *entry) {
-    const size_t ending = strlen(IMP_CLI_MODEL_ENDING), length = strlen(entry->d_name);
-    return entry->d_name[0] != '.' && length > ending &&
-           strcmp(entry->d_name + length - ending, IMP_CLI_MODEL_ENDING) == 0;
-}
-
 /* Lists a folder in the order of the names; returns how many there were. A folder that is not there has none. */
 static int list_folder(imp_context *context, const char *folder, bool json, int before) {
-    struct dirent **entries;
-    int listed = 0, count = scandir(folder, &entries, is_model_name, alphasort);
-    for (int i = 0; i < count; i++) {
-        char path[IMP_CLI_PATH], name[256];
-        snprintf(name, sizeof name, "%.*s", (int)(strlen(entries[i]->d_name) - strlen(IMP_CLI_MODEL_ENDING)),
-                 entries[i]->d_name);
-        if (snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name) < IMP_CLI_PATH) {
-            list_file(context, path, name, json, before + listed == 0);
-            listed++;
-        }
-        free(entries[i]);
+    imp_cli_model_names list = {0};
+    int listed = 0;
+    imp_cli_model_names_add(&list, folder);
+    for (int i = 0; i < list.count; i++) {
+        char path[IMP_CLI_PATH];
+        int length = snprintf(path, sizeof path, "%s/%s" IMP_CLI_MODEL_ENDING, folder, list.names[i]);
+        if (length < 0 || length >= IMP_CLI_PATH) continue;
+        list_file(context, path, list.names[i], json, before + listed == 0);
+        listed++;
     }
-    if (count >= 0) free(entries);
+    imp_cli_model_names_free(&list);
     return listed;
 }
 

@@ -2,12 +2,14 @@
 #include "cli/models_folder.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "cli/model_names.h"
 #include "cli/report.h"
 #include "cli/system.h"
 
@@ -54,6 +56,20 @@ bool imp_cli_make_folder(const char *folder) {
     return mkdir(path, 0777) == 0 || errno == EEXIST;
 }
 
+/* Says that there is no model of that name, where it was looked for, and which one may have been meant. */
+static int unknown_model(const char *name, const char *home) {
+    imp_cli_model_names installed = {0};
+    char folder[IMP_CLI_PATH], hint[NAME_MAX + 32] = "see 'impasto model list'";
+    /* Without memory for all of them those that it has are compared. */
+    for (int i = 0; imp_cli_models_folder(i, folder); i++) imp_cli_model_names_add(&installed, folder);
+    const char *nearest = imp_cli_model_names_nearest(&installed, name);
+    if (nearest) snprintf(hint, sizeof hint, "did you mean '%s'?", nearest);
+    imp_cli_model_names_free(&installed);
+    return imp_cli_fail(IMP_CLI_FAILURE,
+                        "there is no model '%s', neither as a file nor in %s nor beside the program; %s", name, home,
+                        hint);
+}
+
 int imp_cli_find_model(const char *model, char path[IMP_CLI_PATH]) {
     const char *name = model ? model : DEFAULT_MODEL;
     char folder[IMP_CLI_PATH], first[IMP_CLI_PATH] = "";
@@ -71,10 +87,7 @@ int imp_cli_find_model(const char *model, char path[IMP_CLI_PATH]) {
                             " model in %s: 'make demo' in Impasto's source fetches and imports "
                             "the weights, 'impasto model import FILE' imports a file of your own",
                             first);
-    return imp_cli_fail(
-        IMP_CLI_FAILURE,
-        "there is no model '%s', neither as a file nor in %s nor beside the program; see 'impasto model list'", name,
-        first);
+    return unknown_model(name, first);
 }
 
 int imp_cli_open_model(imp_context *context, const char *model, imp_model **opened) {

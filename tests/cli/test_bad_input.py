@@ -113,6 +113,18 @@ def test_missing_model(folder, model):
     optimize(folder, "--model", model, mentions=model)
 
 
+@pytest.mark.parametrize("option, model, words", [
+    ("--model", "vgg18", "did you mean 'vgg19'?"),
+    ("--model", "thim", "did you mean 'thin'?"),  # of those that come with the program
+    ("--features", "vgg19,mobilenet:2", "there is no model 'mobilenet', neither"),
+    ("--features", "vgg19,mobilenet:2", "did you mean 'mobilenetv3'?"),
+    ("--sketch", "thine", "did you mean 'thin'?"),
+    ("--model", "unknown", "beside the program; see 'impasto model list'"),  # none is near
+])
+def test_a_model_that_is_nearly_one(folder, option, model, words):
+    optimize(folder, option, model, mentions=words)
+
+
 NO_MODELS = {"text": TEXT, "empty": b"", "no tensors": b"\x08\0\0\0\0\0\0\0{}      ", "ones": b"\xff" * 100}
 
 
