@@ -19,8 +19,17 @@ typedef struct layer_list {
     int count;
 } layer_list;
 
+/* Its layers would help nobody who takes a network that paints for one that sees. */
+static int fail_painter(imp_context *context, const imp_model *model) {
+    return imp_fail(context, IMP_ERR_ARGUMENT,
+                    "%s is a network that paints at once, and losses look at one that sees pictures: paint with "
+                    "\"impasto stylize\" (imp_styler), or give another model",
+                    model->network.architecture);
+}
+
 static int fail_unknown_layer(const layer_list *list, const char *name) {
     const imp_model *model = list->models[list->index].model;
+    if (imp_model_style_count(model) > 0) return fail_painter(list->context, model);
     char names[IMP_ERROR_LENGTH] = "";
     size_t used = 0;
     for (int i = 0; imp_model_layer_name(model, i) && used < sizeof names; i++)
@@ -107,6 +116,7 @@ int imp_loss_network_resolve(imp_context *context, const imp_weighted_model *mod
     int status = read_list(&content, choose(options->content_layers, own->content_layers, preset->content_layers));
     if (!status) status = read_list(&style, choose(options->style_layers, own->style_layers, preset->style_layers));
     if (status) return status;
+    if (content.count + style.count == 0 && imp_model_style_count(model) > 0) return fail_painter(context, model);
     if (content.count + style.count == 0)
         return imp_fail(context, IMP_ERR_ARGUMENT, "%s has none of the content and style layers",
                         model->network.architecture);

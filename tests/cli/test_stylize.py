@@ -259,6 +259,17 @@ def test_refusals(shop, arguments, words):
     refused("stylize", "photo.png", *arguments, folder=shop, mentions=words)
 
 
+@pytest.mark.parametrize("command", [
+    ["optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--model", "single.safetensors"],
+    ["optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--features", "vgg19,single.safetensors"],
+    ["optimize", "photo.png", "--style", "style.png", "-o", "out.png", "--sketch", "single.safetensors"],
+    ["evaluate", "second.png", "--photo", "photo.png", "--style", "style.png", "--model", "single.safetensors"],
+])
+def test_losses_do_not_look_through_a_network_that_paints(shop, command):
+    result = refused(*command, folder=shop, mentions=["fine is a network that paints at once", "impasto stylize"])
+    assert result.code == 2 and "down1" not in result.err  # its layers are no help
+
+
 def test_too_little_memory(shop):
     write_png(shop / "photo.png", 512, 512, seed=1)
     write_png(shop / "second.png", 512, 512, seed=2)
