@@ -14,7 +14,7 @@
 #define WHITE 255.0f
 
 struct imp_cli_crops {
-    const char *base;
+    const char *path, *base; /* of the recipe, and where its paths begin */
     imp_recipe_info recipe;
     imp_cli_pictures *sources; /* [source_count] all zero: noise */
     double *shares;            /* [source_count] running sums */
@@ -195,9 +195,9 @@ static int picture(void *user, imp_context *context, const char *name, imp_image
     char path[IMP_CLI_PATH];
     int status = IMP_ERR_ARGUMENT;
     if (!imp_cli_path_beside(crops->base, name, path))
-        imp_cli_fail(IMP_CLI_FAILURE, "%s: the path is too long", name);
+        imp_cli_fail(IMP_CLI_FAILURE, "%s, styles[].picture: %s: the path is too long", crops->path, name);
     else if ((status = imp_picture_read(context, path, image)))
-        imp_cli_fail_status(context, status);
+        imp_cli_fail(imp_cli_exit_code(status), "%s, styles[].picture: %s", crops->path, imp_error(context));
     if (status) crops->said = true;
     return status;
 }
@@ -230,20 +230,24 @@ static int list_sources(const imp_recipe *recipe, imp_cli_crops *crops) {
     double sum = 0, share;
     for (int i = 0; i < crops->recipe.source_count; i++) {
         const char *pictures;
+        char key[40];
+        snprintf(key, sizeof key, "data.sources[%d].pictures", i);
         imp_recipe_get_source(recipe, i, &pictures, &share);
         crops->shares[i] = sum += share;
-        int code = *pictures ? imp_cli_pictures_list(crops->base, pictures, &crops->sources[i]) : 0;
+        int code = *pictures ? imp_cli_pictures_list(crops->base, pictures, crops->path, key, &crops->sources[i]) : 0;
         if (code) return code;
     }
     if (!*crops->recipe.validation) return 0;
-    return imp_cli_pictures_list(crops->base, crops->recipe.validation, &crops->validation);
+    return imp_cli_pictures_list(crops->base, crops->recipe.validation, crops->path, "validation.pictures",
+                                 &crops->validation);
 }
 
-int imp_cli_crops_create(const imp_recipe *recipe, const char *base, imp_cli_crops **crops) {
+int imp_cli_crops_create(const imp_recipe *recipe, const char *path, const char *base, imp_cli_crops **crops) {
     imp_context_options options;
     imp_cli_crops *made = calloc(1, sizeof *made);
     *crops = NULL;
     if (!made) return imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
+    made->path = path;
     made->base = base;
     made->recipe.size = sizeof made->recipe;
     imp_recipe_get_info(recipe, &made->recipe);

@@ -8,9 +8,16 @@
 #include "cli/models_folder.h"
 #include "impasto.h"
 
+typedef struct imp_cli_listed {
+    char *path;
+    int line; /* of the list; 0: of a folder */
+} imp_cli_listed;
+
 typedef struct imp_cli_pictures {
-    const char *source; /* as it was given */
-    char **paths;       /* [count] in the order of their bytes, or of the list */
+    const char *recipe;     /* that named them, */
+    char key[40];           /* and where in it: "data.sources[0].pictures" */
+    char *file;             /* the list; NULL: a folder */
+    imp_cli_listed *listed; /* [count] in the order of their bytes, or of the list */
     int count;
     bool *bad;    /* [count] that could not be read; behind mutex, as the two below are */
     char *told;   /* lines about bad ones that were not shown yet; NULL: none */
@@ -25,8 +32,10 @@ bool imp_cli_path_beside(const char *base, const char *name, char path[IMP_CLI_P
 bool imp_cli_is_picture_name(const char *name);
 
 /* source: a folder, whose files with a picture's ending are taken, or a text file with the path of one picture a line,
-   relative to itself; relative to base. Returns 0, or the exit code after saying what is wrong. */
-int imp_cli_pictures_list(const char *base, const char *source, imp_cli_pictures *list);
+   relative to itself; relative to base. recipe, which must outlive the list, and key: where that stands, for messages.
+   Returns 0, or the exit code after saying what is wrong. */
+int imp_cli_pictures_list(const char *base, const char *source, const char *recipe, const char *key,
+                          imp_cli_pictures *list);
 void imp_cli_pictures_free(imp_cli_pictures *list); /* of a list that is all zero too */
 
 /* Reads the picture at index, or the next one after it that can be read; from any thread. IMP_ERR_IO: none can.

@@ -69,7 +69,7 @@ int imp_cli_trainer_open(imp_cli_trainer *trainer, const imp_cli_trainer_setting
     int code = find_base(trainer, path);
     if (!code) code = create_context(trainer);
     if (!code) code = parse_recipe(trainer, path);
-    if (!code) code = imp_cli_crops_create(trainer->recipe, trainer->base, &trainer->crops);
+    if (!code) code = imp_cli_crops_create(trainer->recipe, path, trainer->base, &trainer->crops);
     if (code) return code;
     imp_training_source source = imp_cli_crops_source(trainer->crops);
     int status = imp_training_create(trainer->context, trainer->recipe, &source, &trainer->training);

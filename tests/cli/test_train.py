@@ -307,7 +307,8 @@ def test_unreadable_pictures_are_named_once(lesson):
     (lesson / "photos" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n no")
     result = run("train", "r.json", "-o", "out", "--quiet", "--prefetch", "4", folder=lesson)
     lines = result.err.splitlines()
-    assert result.code == 0 and len(lines) == 1 and "photos/2.png" in lines[0] and "takes its place" in lines[0]
+    assert result.code == 0 and len(lines) == 1 and "takes its place" in lines[0]
+    assert "r.json, data.sources[0].pictures: ./photos/2.png: " in lines[0], lines[0]
     again = run("train", "r.json", "-o", "again", "--quiet", folder=lesson)
     assert again.err == result.err
     same_training(lesson, "out", "again")
@@ -344,6 +345,14 @@ def test_lists_of_pictures(lesson):
     train(lesson, "out", "--steps", "1")
 
 
+def test_a_picture_that_a_list_names_and_is_missing(lesson):
+    (lesson / "some.txt").write_text("photos/3.png\n\ngone.png\n")
+    (lesson / "r.json").write_text(json.dumps(recipe(data={"sources": [{}, {"pictures": "some.txt"}], "crop": 32})))
+    result = run("train", "r.json", "-o", "out", "--quiet", folder=lesson)
+    [line] = result.err.splitlines()
+    assert result.code == 0 and "data.sources[1].pictures: ./some.txt, line 3: ./gone.png: " in line, line
+
+
 def test_lists_that_are_none(lesson):
     (lesson / "long.txt").write_text("photos/3.png\n" + 5000 * "x" + "\n")
     (lesson / "broken.txt").symlink_to("/proc/self/mem")  # whose first byte cannot be read
@@ -368,9 +377,11 @@ def test_data_folder(lesson):
     ({"loss_network": {"model": "vgg18"}}, "there is no model 'vgg18', neither as a file nor in"),
     ({"loss_network": {"model": "vgg18"}}, "did you mean 'vgg19'?"),
     ({"network": {"architecture": "fine", "start": "mobilnetv3"}}, "did you mean 'mobilenetv3'?"),
-    ({"styles": [{"name": "a", "picture": "nothing.png"}]}, "nothing.png"),
-    ({"data": {"sources": [{"pictures": "nowhere"}]}}, "nowhere"),
-    ({"data": {"sources": [{"pictures": "empty"}]}}, "there is no picture in it"),
+    ({"styles": [{"name": "a", "picture": "nothing.png"}]}, "r.json, styles[].picture: ./nothing.png: "),
+    ({"data": {"sources": [{"pictures": "nowhere"}]}}, "r.json, data.sources[0].pictures: ./nowhere: No such file"),
+    ({"data": {"sources": [{}, {"pictures": "empty"}]}},
+     "r.json, data.sources[1].pictures: ./empty: there is no picture in it"),
+    ({"validation": {"pictures": "none.txt"}}, "r.json, validation.pictures: ./none.txt: No such file"),
     ({"losses": {"content": {"conv2_1": 1}, "style": {"conv9_9": 1}}}, "conv9_9"),
     ({"stages": [{"steps": 1, "train": ["nothing*"]}]}, 'no parameter of'),
 ])
