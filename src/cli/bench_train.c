@@ -89,7 +89,7 @@ static int run_bench(void *user, char **arguments, int count) {
     double *seconds = calloc((size_t)settings->steps, sizeof *seconds);
     (void)count;
     if (!seconds) return imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
-    int code = imp_cli_trainer_open(&trainer, &settings->trainer, arguments[0]);
+    int code = imp_cli_trainer_open(&trainer, &settings->trainer, arguments[0], NULL, NULL);
     if (!code) code = time_steps(&trainer, settings->steps, seconds);
     if (!code) print_result(&trainer, settings, seconds);
     imp_cli_trainer_close(&trainer);

@@ -21,7 +21,9 @@ struct imp_cli_crops {
     imp_cli_pictures validation;
     imp_context *context; /* of what is made when it is asked for */
     imp_cli_crop_queue *queue;
-    bool said; /* what failed, since it was asked for */
+    bool said;                     /* what failed, since it was asked for */
+    void (*on_sample)(void *user); /* NULL: nobody wants to know, or was told */
+    void *on_sample_user;
 };
 
 /* ---- Random numbers: splitmix64 (Blackman and Vigna, public domain) ---------------------------------------------- */
@@ -177,9 +179,15 @@ static int fail_crop(imp_cli_crops *crops, const char *set, uint64_t number, int
     return status;
 }
 
+static void tell_sample(imp_cli_crops *crops) {
+    if (crops->on_sample) crops->on_sample(crops->on_sample_user);
+    crops->on_sample = NULL;
+}
+
 static int crop(void *user, const char *set, uint64_t number, int side, float *planes) {
     imp_cli_crops *crops = user;
     int status;
+    if (strcmp(set, "sample") == 0) tell_sample(crops);
     if (strcmp(set, "validation") == 0)
         status = make_validation(crops, crops->context, number, side, planes);
     else if (strcmp(set, "train") != 0 || !crops->queue ||
@@ -264,6 +272,11 @@ int imp_cli_crops_create(const imp_recipe *recipe, const char *path, const char 
     else
         *crops = made;
     return code;
+}
+
+void imp_cli_crops_on_sample(imp_cli_crops *crops, void (*tell)(void *user), void *user) {
+    crops->on_sample = tell;
+    crops->on_sample_user = user;
 }
 
 void imp_cli_crops_prefetch(imp_cli_crops *crops, uint64_t first, int threads, int depth) {

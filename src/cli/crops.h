@@ -18,6 +18,9 @@ void imp_cli_crops_free(imp_cli_crops *crops);
 imp_training_source imp_cli_crops_source(imp_cli_crops *crops);
 bool imp_cli_crops_said(imp_cli_crops *crops);
 
+/* Has tell called once, before the first crop of "sample" is made: of those that are measured before the first step. */
+void imp_cli_crops_on_sample(imp_cli_crops *crops, void (*tell)(void *user), void *user);
+
 /* Starts threads that make the crops of "train" from number first on, up to depth of them ahead of what was taken. Where
    the system gives no thread, crops are made when they are asked for. */
 void imp_cli_crops_prefetch(imp_cli_crops *crops, uint64_t first, int threads, int depth);

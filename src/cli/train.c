@@ -127,6 +127,35 @@ static int begin(train_run *run) {
 
 /* ---- While ------------------------------------------------------------------------------------------------------- */
 
+/* Over the last line of a terminal that is so wide, or as a line of its own where it is 0. */
+static void print_line(char *text, int width) {
+    if (width > 0) {
+        if (width <= (int)strlen(text)) text[width - 1] = '\0'; /* a line that wraps could not be drawn over */
+        imp_cli_bar(text);
+    } else {
+        imp_cli_print_text(text);
+        putchar('\n');
+        imp_cli_flush();
+    }
+}
+
+/* That what comes before the first step has begun. */
+static void show_measuring(void *user) {
+    const train_run *run = user;
+    const imp_recipe_info *info = &run->trainer.info;
+    bool features = strcmp(info->task, "features") == 0;
+    char text[512];
+    if (run->settings->quiet) return;
+    if (run->settings->json) {
+        printf("{\"event\":\"measuring\",\"task\":\"%s\"}\n", info->task);
+        imp_cli_flush();
+        return;
+    }
+    snprintf(text, sizeof text, "before the first step: measuring %s on crops",
+             features ? "which directions the features have" : "how large the loss of each style is");
+    print_line(text, imp_cli_terminal_width());
+}
+
 /* " (thaw)"; nothing for a stage without a name. */
 enum { STAGE_TEXT = 64 };
 static const char *stage_text(char buffer[STAGE_TEXT], const train_run *run) {
@@ -150,14 +179,7 @@ static void show(train_run *run, bool now) {
     for (int i = 0; imp_training_loss_name(run->trainer.training, i) && used < (int)sizeof text; i++)
         used += snprintf(text + used, sizeof text - (size_t)used, ", %s %.4g",
                          imp_training_loss_name(run->trainer.training, i), progress->losses[i]);
-    if (width) {
-        if (width < (int)sizeof text) text[width - 1] = '\0'; /* a line that wraps could not be drawn over */
-        imp_cli_bar(text);
-    } else {
-        imp_cli_print_text(text);
-        putchar('\n');
-        imp_cli_flush();
-    }
+    print_line(text, width);
 }
 
 static int save(train_run *run) {
@@ -256,7 +278,7 @@ static int run_train(void *settings, char **arguments, int count) {
     if (!run) return imp_cli_fail(IMP_CLI_FAILURE, "out of memory");
     run->settings = settings;
     int code = check_folder(run);
-    if (!code) code = imp_cli_trainer_open(&run->trainer, &run->settings->trainer, arguments[0]);
+    if (!code) code = imp_cli_trainer_open(&run->trainer, &run->settings->trainer, arguments[0], show_measuring, run);
     if (!code) code = begin(run);
     imp_cli_catch_signals();
     if (!code) code = catch_up(run);

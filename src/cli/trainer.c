@@ -64,13 +64,15 @@ static int create_context(imp_cli_trainer *trainer) {
     return status ? imp_cli_fail_status(NULL, status) : 0;
 }
 
-int imp_cli_trainer_open(imp_cli_trainer *trainer, const imp_cli_trainer_settings *settings, const char *path) {
+int imp_cli_trainer_open(imp_cli_trainer *trainer, const imp_cli_trainer_settings *settings, const char *path,
+                         void (*tell)(void *user), void *user) {
     *trainer = (imp_cli_trainer){.settings = settings};
     int code = find_base(trainer, path);
     if (!code) code = create_context(trainer);
     if (!code) code = parse_recipe(trainer, path);
     if (!code) code = imp_cli_crops_create(trainer->recipe, path, trainer->base, &trainer->crops);
     if (code) return code;
+    imp_cli_crops_on_sample(trainer->crops, tell, user);
     imp_training_source source = imp_cli_crops_source(trainer->crops);
     int status = imp_training_create(trainer->context, trainer->recipe, &source, &trainer->training);
     return status ? imp_cli_trainer_fail(trainer, status) : 0;

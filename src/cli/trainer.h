@@ -24,8 +24,10 @@ typedef struct imp_cli_trainer {
     imp_training *training;
 } imp_cli_trainer;
 
-/* Reads and makes all of it. Returns 0, or the exit code after saying what is wrong; imp_cli_trainer_close then, too. */
-int imp_cli_trainer_open(imp_cli_trainer *trainer, const imp_cli_trainer_settings *settings, const char *path);
+/* Reads and makes all of it. tell, which may be NULL: called where something is measured before the first step, which takes
+   a while. Returns 0, or the exit code after saying what is wrong; imp_cli_trainer_close then, too. */
+int imp_cli_trainer_open(imp_cli_trainer *trainer, const imp_cli_trainer_settings *settings, const char *path,
+                         void (*tell)(void *user), void *user);
 void imp_cli_trainer_close(imp_cli_trainer *trainer);
 
 /* Starts the threads that make crops ahead, for the steps after that one. */

@@ -83,6 +83,25 @@ def test_all_is_written(lesson):
     assert info.code == 0 and "fine" in info.out
 
 
+def write_recipe_per_style(folder):
+    changed = recipe()
+    changed["losses"]["per_style"] = True
+    (folder / "r.json").write_text(json.dumps(changed))
+
+
+def test_what_is_measured_before_the_first_step_is_told(lesson):
+    measuring = "before the first step: measuring how large the loss of each style is on crops"
+    assert "measuring" not in train(lesson, "without", "--steps", "1").out
+    write_recipe_per_style(lesson)
+    lines = train(lesson, "out", "--steps", "1").out.splitlines()
+    assert lines[0] == measuring and "\n".join(lines).count("measuring") == 1
+    assert "measuring" not in (lesson / "out" / "log.jsonl").read_text()
+    events = train(lesson, "events", "--steps", "1", "--json").events()
+    assert events[0] == {"event": "measuring", "task": "style"} and events[1]["event"] == "step"
+    assert train(lesson, "quiet", "--steps", "1", "--quiet").out == ""
+    assert train(lesson, "both", "--steps", "1", "--quiet", "--json").out.count("measuring") == 0
+
+
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_going_on_makes_the_same_bits(lesson, precision):
     changed = recipe()
@@ -111,7 +130,7 @@ def write_features_recipe(folder, teacher="vgg19"):
 @pytest.mark.skipif(SANITIZED, reason="what stands for VGG19 there is no teacher")
 def test_features_go_on_to_the_same_bits(lesson, models):
     write_features_recipe(lesson)
-    train(lesson, "whole")
+    assert train(lesson, "whole").out.startswith("before the first step: measuring which directions the features have")
     events = [(line["event"], line["step"], sorted(line["losses"])) for line in log(lesson, "whole")]
     losses = ["features", "gram", "total"]
     assert events == [("step", 1, losses), ("step", 2, losses), ("validation", 2, losses), ("step", 3, losses),
@@ -431,6 +450,7 @@ def test_the_docs_have_every_key():
 
 def test_the_docs_have_every_event(lesson):
     text = (SOURCE / "docs" / "training.md").read_text()
+    write_recipe_per_style(lesson)
     for event in train(lesson, "out", "--json", "--steps", "6").events():
         for name in [event["event"], *event]:
             assert f"`{name}`" in text, name
