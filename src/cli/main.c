@@ -25,7 +25,7 @@ static const imp_cli_option help_options[] = {
     {.name = "recipe",
      .kind = IMP_CLI_FLAG,
      .offset = offsetof(help_settings, recipe),
-     .help = "Print the keys of a training's recipe, as a table in Markdown."},
+     .help = "Print the keys of a training's recipe, as a table in Markdown; 'impasto help recipe' does too."},
     {0}};
 
 static int run_help(void *settings, char **arguments, int count);
@@ -140,7 +140,7 @@ static int run_help(void *user, char **arguments, int count) {
         imp_cli_print_man(stdout);
     } else if (settings->completion) {
         imp_cli_print_completion(stdout);
-    } else if (settings->recipe) {
+    } else if (settings->recipe || (count == 1 && strcmp(arguments[0], "recipe") == 0)) {
         imp_cli_print_recipe_keys(stdout);
     } else if (count == 0) {
         imp_cli_print_overview(stdout);

@@ -45,6 +45,11 @@ def test_help_of_a_group():
         assert result.code == 0 and "impasto model import" in result.out and "impasto model verify" in result.out
 
 
+def test_help_of_recipes():
+    table = run("help", "--recipe").out
+    assert table.startswith("| key |") and run("help", "recipe").out == table
+
+
 def test_man_page():
     page = run("help", "--man").out
     assert page.startswith(".TH IMPASTO 1")
