@@ -195,8 +195,17 @@ static int take(imp_training *training, imp_tensors *tensors, const char *name, 
     for (size_t k = 0; k < tensor->count && !status; k++)
         if (!isfinite(out[k]) || out[k] < least)
             status = imp_fail(training->context, IMP_ERR_FORMAT, "%.200s has a value that is not finite%s", name,
-                              least < 0 ? "" : " or below 0");
+                              least < 0   ? ""
+                              : least > 0 ? " or not above 0"
+                                          : " or below 0");
     return status;
+}
+
+/* The least value that a part of a parameter may have. */
+static float least_of(const imp_learner_parameter *parameter, int part) {
+    if (part == SECOND) return 0;
+    if (part == FIRST || parameter->values == IMP_VALUES_ANY) return -FLT_MAX;
+    return parameter->values == IMP_VALUES_FROM_0 ? 0 : FLT_TRUE_MIN;
 }
 
 /* A part of parameter i, into scratch or its place. */
@@ -213,7 +222,7 @@ static int take_part(imp_training *training, imp_tensors *tensors, int i, int pa
         memcpy(out, parts[WEIGHT], training->lengths[i] * sizeof *out);
         return IMP_OK;
     }
-    return take(training, tensors, name, parameter->dimensions, parameter->shape, part == SECOND ? 0 : -FLT_MAX, out);
+    return take(training, tensors, name, parameter->dimensions, parameter->shape, least_of(parameter, part), out);
 }
 
 /* Everything, into its place; scratch, where it is not NULL, takes all of it instead: that is how it is checked. */

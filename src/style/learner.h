@@ -8,6 +8,9 @@
 
 #define IMP_LEARNER_DIMENSIONS 8
 
+/* What values a parameter may have; a checkpoint with others is refused. */
+typedef enum imp_learner_values { IMP_VALUES_ANY, IMP_VALUES_FROM_0, IMP_VALUES_ABOVE_0 } imp_learner_values;
+
 typedef struct imp_learner_parameter {
     const char *name; /* "conv1_1.weight", at most 200 bytes: checkpoints put a word in front */
     int dimensions;
@@ -15,6 +18,7 @@ typedef struct imp_learner_parameter {
     float *data; /* the f32 masters, changed in place */
     int decays;  /* weight decay pulls it to zero: kernels, and not biases or what belongs to norms */
     int state;   /* no gradient trains it (a running mean): follow changes it, or nothing */
+    imp_learner_values values;
 } imp_learner_parameter;
 
 typedef struct imp_learner {

@@ -225,7 +225,7 @@ static int measure_styles(styler_learner *learner, const imp_training_source *so
     }
     if (!status) imp_style_bank_set_sizes(bank, sums, count);
     imp_release(learner->context, sums);
-    imp_trainee_add_state(&learner->trainee, "style_sizes", 2, shape, bank->sizes);
+    imp_trainee_add_state(&learner->trainee, "style_sizes", 2, shape, bank->sizes)->values = IMP_VALUES_ABOVE_0;
     return status;
 }
 

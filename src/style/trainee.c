@@ -118,6 +118,7 @@ static int list_norms(imp_trainee *trainee) {
         const imp_layer *layer = &network->layers[i];
         if (layer->kind != IMP_OPERATION_BATCH_NORM) continue;
         trainee->parameters[layer->mean].state = trainee->parameters[layer->variance].state = 1;
+        trainee->parameters[layer->variance].values = IMP_VALUES_FROM_0;
         channels += (size_t)layer->channels;
     }
     if (channels == 0) return IMP_OK;
@@ -183,10 +184,12 @@ static int list_parameters(imp_trainee *trainee) {
     return IMP_OK;
 }
 
-void imp_trainee_add_state(imp_trainee *trainee, const char *name, int dimensions, const int64_t *shape, float *data) {
+imp_learner_parameter *imp_trainee_add_state(imp_trainee *trainee, const char *name, int dimensions,
+                                             const int64_t *shape, float *data) {
     imp_learner_parameter *added = &trainee->parameters[trainee->parameter_count++];
     *added = (imp_learner_parameter){.name = name, .dimensions = dimensions, .data = data, .state = 1};
     memcpy(added->shape, shape, (size_t)dimensions * sizeof *shape);
+    return added;
 }
 
 int imp_trainee_create(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,

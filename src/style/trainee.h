@@ -22,9 +22,10 @@ int imp_trainee_create(imp_context *context, const imp_recipe *recipe, const imp
 void imp_trainee_release(imp_trainee *trainee);
 
 /* What a learner keeps in checkpoints beside the network: adds a state to the parameters, up to IMP_TRAINEE_MORE. name and
-   data stay the caller's. */
+   data stay the caller's. Returns it. */
 #define IMP_TRAINEE_MORE 8
-void imp_trainee_add_state(imp_trainee *trainee, const char *name, int dimensions, const int64_t *shape, float *data);
+imp_learner_parameter *imp_trainee_add_state(imp_trainee *trainee, const char *name, int dimensions,
+                                             const int64_t *shape, float *data);
 
 /* Makes packed copies of the weights anew. */
 int imp_trainee_refresh(imp_trainee *trainee);

@@ -1,4 +1,6 @@
 /* Checkpoints: the same bits after going on, what is refused, full disks, and a process that is killed. */
+#include <float.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,6 +233,36 @@ static void damaged_files_are_refused(void **state) {
     end(&on);
 }
 
+/* What a parameter may not be, such as a variance below 0: nothing is taken from such a file. */
+static void values_out_of_range_are_refused(void **state) {
+    const struct {
+        imp_learner_values values;
+        float value;
+        const char *words; /* NULL: it is good */
+    } cases[] = {{IMP_VALUES_ANY, -1, NULL},
+                 {IMP_VALUES_ANY, INFINITY, "weight/mean has a value that is not finite"},
+                 {IMP_VALUES_FROM_0, 0, NULL},
+                 {IMP_VALUES_FROM_0, -1e-20f, "weight/mean has a value that is not finite or below 0"},
+                 {IMP_VALUES_ABOVE_0, FLT_TRUE_MIN, NULL},
+                 {IMP_VALUES_ABOVE_0, 0, "weight/mean has a value that is not finite or not above 0"},
+                 {IMP_VALUES_ABOVE_0, -1, "weight/mean has a value that is not finite or not above 0"},
+                 {IMP_VALUES_ABOVE_0, NAN, "weight/mean has a value that is not finite or not above 0"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        run on;
+        begin(&on);
+        on.it.parameters[3].values = cases[i].values;
+        for (int k = 0; k < 3; k++) on.it.mean[k] = on.training->trained[3].average[k] = 1;
+        on.it.mean[1] = cases[i].value;
+        assert_int_equal(imp_training_save(on.training, path), IMP_OK);
+        on.it.mean[1] = 2;
+        assert_int_equal(imp_training_load(on.training, path), cases[i].words ? IMP_ERR_FORMAT : IMP_OK);
+        if (cases[i].words) assert_non_null(strstr(imp_error(on.context), cases[i].words));
+        assert_true(on.it.mean[1] == (cases[i].words ? 2 : cases[i].value));
+        end(&on);
+    }
+}
+
 /* A checkpoint without averages: they begin with its weights. */
 static void an_average_may_begin_later(void **state) {
     char text[2 * sizeof recipe_text];
@@ -320,10 +352,11 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(going_on_makes_the_same_bits),   cmocka_unit_test(other_recipes_are_refused),
-        cmocka_unit_test(other_teachers_are_refused),     cmocka_unit_test(other_stages),
-        cmocka_unit_test(damaged_files_are_refused),      cmocka_unit_test(an_average_may_begin_later),
-        cmocka_unit_test(a_full_disk_keeps_the_last_one), cmocka_unit_test(a_kill_keeps_the_last_one),
+        cmocka_unit_test(going_on_makes_the_same_bits),    cmocka_unit_test(other_recipes_are_refused),
+        cmocka_unit_test(other_teachers_are_refused),      cmocka_unit_test(other_stages),
+        cmocka_unit_test(damaged_files_are_refused),       cmocka_unit_test(an_average_may_begin_later),
+        cmocka_unit_test(values_out_of_range_are_refused), cmocka_unit_test(a_full_disk_keeps_the_last_one),
+        cmocka_unit_test(a_kill_keeps_the_last_one),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -171,6 +171,39 @@ static void sizes_are_of_one_loss_network(void **state) {
     }
 }
 
+static float *find_sizes(imp_training *training) {
+    for (int i = 0; i < training->learner.parameter_count; i++)
+        if (strcmp(training->learner.parameters[i].name, "style_sizes") == 0)
+            return training->learner.parameters[i].data;
+    fail_msg("there are no sizes");
+    return NULL;
+}
+
+/* A size below 0 would teach what is least like its painting. */
+static void forged_sizes_are_refused(void **state) {
+    const float forged[] = {-1, 0, NAN, INFINITY};
+    const char *path = "learner_sizes.checkpoint", *text = STYLER(", \"per_style\": true");
+    imp_context *context = make_context(2, 0);
+    imp_training *training;
+    imp_recipe *recipe;
+    (void)state;
+    assert_int_equal(imp_recipe_read(context, text, strlen(text), "r.json", &recipe), IMP_OK);
+    assert_int_equal(imp_training_create(context, recipe, &bench_source, &training), IMP_OK);
+    float *sizes = find_sizes(training), good = sizes[STYLES * LAYERS - 1];
+    for (size_t i = 0; i < COUNT(forged); i++) {
+        sizes[STYLES * LAYERS - 1] = forged[i];
+        assert_int_equal(imp_training_save(training, path), IMP_OK);
+        sizes[STYLES * LAYERS - 1] = good;
+        assert_int_equal(imp_training_load(training, path), IMP_ERR_FORMAT);
+        assert_non_null(strstr(imp_error(context), "weight/style_sizes has a value that is not finite or not above 0"));
+        assert_true(sizes[STYLES * LAYERS - 1] == good);
+    }
+    remove(path);
+    imp_training_free(training);
+    imp_recipe_free(recipe);
+    imp_context_free(context);
+}
+
 /* Two styles on batches of three: each crop of a step has one, and gets the other in the next. */
 static void styles_take_turns(void **state) {
     static float *const none[MOST_PARAMETERS];
@@ -533,6 +566,7 @@ int main(void) {
         cmocka_unit_test(sizes_have_a_floor),
         cmocka_unit_test(checkpoints_hold_sizes),
         cmocka_unit_test(sizes_are_of_one_loss_network),
+        cmocka_unit_test(forged_sizes_are_refused),
         cmocka_unit_test(bf16_learns_nearly_the_same),
         cmocka_unit_test(styles_take_turns),
         cmocka_unit_test(it_learns),
