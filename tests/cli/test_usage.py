@@ -98,7 +98,7 @@ def test_completion(words, expected):
     (["optimize", "photo.png", "--keep-colors", "yes"], "before, after"),
     (["optimize", "photo.png", "--start", "photo"], "content"),
     (["optimize", "photo.png", "--depth", "12"], "8, 16"),
-    (["optimize", "photo.png", "--instruction-set", "mmx"], "c, "),
+    (["optimize", "photo.png", "--instruction-set", "vector"], "c, "),
     (["optimize", "photo.png", "--quiet=1"], "--quiet takes no value"),
     (["optimize", "photo.png", "--size"], "--size needs a value"),
     (["optimize", "photo.png", "--output", "--json"], "--output needs a value"),
