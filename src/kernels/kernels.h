@@ -66,7 +66,7 @@ static inline int imp_out_step(const imp_convolution *job) {
     return job->out_step > 1 ? job->out_step : 1;
 }
 
-/* Whether the tables convolve at a third of the work or less (narrow.inc), where stride and dilation are 1: few outputs, of
+/* Whether the tables but that of AMX convolve at a third of the work or less (narrow.inc), where stride and dilation are 1: few outputs, of
    several taps. Every call computes kernel_height - 1 rows more than it writes, so the fewer calls the better. */
 #define IMP_NARROW_OUTPUTS 3
 #define IMP_NARROW_KERNEL 9          /* taps along a side */
@@ -169,9 +169,10 @@ typedef struct imp_kernels {
     /* Writes output blocks [block_begin, block_end) of output rows [row_begin, row_end). */
     void (*convolve)(const imp_convolution *job, int block_begin, int block_end, int row_begin, int row_end);
     /* Bytes of scratch that a call for so many rows may take, of the job or of one with a part of its kernel and output; NULL:
-       none. Such a table gathers what rows read: cut rows, not blocks, as long as each has a few hundred pixels. */
+       none. Such a table gathers what rows read, and a tile of its weights serves four of them: cut 8 rows or more, a few
+       hundred pixels, and blocks where that leaves threads without work. */
     size_t (*convolve_scratch)(const imp_convolution *job, int rows);
-    /* Block count by which callers should cut output channels (1, or 2 when two blocks share a pass); other cuts are
+    /* Where there is no scratch: block count by which callers should cut output channels (1, or 2 when two blocks share a pass); other cuts are
        slower, not wrong. Cut rows where each thread gets 16 or more (then it reads its own part of the input and all
        weights), else cut blocks as well (then it reads its own part of the weights and all of the input): the deep
        layers of small pictures, or many threads. A call for a few rows reads all weights for them, so make calls as

@@ -187,14 +187,14 @@ static void run_products_6(const imp_kernels *kernels, bench_work *work) {
     run_winograd(kernels, work, 1, 1);
 }
 
-/* Plain C has no Winograd, and bf16 factors have none of the larger tiles. */
-/* All of the direct convolution, of tables that have no other. */
+/* All of the direct convolution, where that is the fast way. */
 static void run_direct(const imp_kernels *kernels, bench_work *work) {
     run_convolution(kernels, work);
 }
 
+/* Plain C and AMX have no Winograd, and bf16 factors have none of the larger tiles. */
 static int can_run(const imp_kernels *kernels, work_function *run) {
-    if (run == run_direct) return !kernels->winograd[0];
+    if (run == run_direct) return kernels->convolve_scratch != NULL;
     if (run == run_winograd_4 || run == run_products_4) return kernels->winograd[0] != NULL;
     if (run == run_winograd_6 || run == run_products_6) return kernels->winograd[0] && kernels->winograd[1];
     return 1;

@@ -90,6 +90,7 @@ void check_outputs(const output_check *check);
 
 /* ---- The parts --------------------------------------------------------------------------------------------------- */
 
+void check_packing(void);
 void check_convolution(const imp_kernels *const *tables, int count, int every); /* one shape of so many */
 void check_winograd(const imp_kernels *const *tables, int count, int every);
 void check_depthwise(const imp_kernels *const *tables, int count);

@@ -53,6 +53,7 @@ int main(int argc, char **argv) {
         bench(tables, count, products_only);
         return 0;
     }
+    check_packing();
     check_convolution(tables, count, every);
     check_winograd(tables, count, every);
     check_depthwise(tables, count);
