@@ -9,8 +9,8 @@
 
 typedef struct imp_cli_crops imp_cli_crops;
 
-/* path: the recipe's, for messages; base: where its relative paths begin. All must outlive the crops. Lists all pictures. Returns 0, or the exit
-   code after saying what is wrong. */
+/* path: the recipe's, for messages; base: where its relative paths begin. All must outlive the crops. Lists all pictures.
+   Returns 0, or the exit code after saying what is wrong. */
 int imp_cli_crops_create(const imp_recipe *recipe, const char *path, const char *base, imp_cli_crops **crops);
 void imp_cli_crops_free(imp_cli_crops *crops);
 
