@@ -390,14 +390,12 @@ def time_after(a, goal, name):
     with tempfile.TemporaryDirectory() as folder:
         first, side = folder + "/first.png", str(round(FIRST_SIDE * a.size))
         began = time.monotonic()
-        done = subprocess.run([a.impasto, "optimize", a.photo, "--style", a.style, "--size", side, "--style-size", side, "--preset",
-                               "fast", "--features", str(student(a, name)), "--iterations", str(FIRST_STEPS), "--least-gain", "0",
-                               "-o", first, "--threads", str(a.threads), "--quiet"], stderr=subprocess.PIPE, text=True)
+        run([a.impasto, "optimize", a.photo, "--style", a.style, "--size", side, "--style-size", side, "--preset", "fast",
+             "--features", student(a, name), "--iterations", FIRST_STEPS, "--least-gain", "0", "-o", first, "--threads",
+             a.threads, "--json"])
         before = time.monotonic() - began
-        if done.returncode:
-            raise Absent((done.stderr.strip().splitlines() or ["impasto failed"])[-1])
         reached = time_to(a, goal, "--init", first)
-    return {key: run and run | {"seconds": before + run["seconds"]} for key, run in reached.items()}
+    return {key: at and at | {"seconds": before + at["seconds"]} for key, at in reached.items()}
 
 
 def part_sketch(a):

@@ -195,19 +195,23 @@ static size_t thread_scratch(const imp_map_convolution *map, const imp_kernels *
     return imp_round_up(kernels->convolve_scratch(&convolution, piece_rows(map, threads)), IMP_ALIGNMENT);
 }
 
-size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads) {
+/* Floats of scratch for so many threads. */
+static size_t scratch_of(const imp_context *context, const imp_map_convolution *map, int threads) {
     const imp_winograd *steps = imp_cpu_find_winograd(context, map);
-    const imp_kernels *kernels = imp_cpu_kernels(context, map->in.element);
-    int own = imp_thread_pool_size(context->pool);
 
-    if (steps) return imp_cpu_winograd_scratch(context, map, steps, any_threads);
-    size_t bytes = (size_t)own * thread_scratch(map, kernels, own);
+    if (steps) return imp_cpu_winograd_scratch(map, steps, threads);
+    return (size_t)threads * thread_scratch(map, imp_cpu_kernels(context, map->in.element), threads) / sizeof(float);
+}
+
+size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads) {
+    size_t floats = scratch_of(context, map, imp_thread_pool_size(context->pool));
+
     for (int threads = 1; any_threads && threads <= IMP_MANY_THREADS; threads++) {
-        size_t other = (size_t)threads * thread_scratch(map, kernels, threads);
+        size_t other = scratch_of(context, map, threads);
 
-        if (other > bytes) bytes = other;
+        if (other > floats) floats = other;
     }
-    return bytes / sizeof(float);
+    return floats;
 }
 
 static void convolve_piece(void *user, const imp_piece *piece) {

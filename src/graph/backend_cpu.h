@@ -52,8 +52,7 @@ void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, void 
 
 /* backend_cpu_winograd.c. find: the way to convolve, NULL for the direct one. */
 const imp_winograd *imp_cpu_find_winograd(const imp_context *context, const imp_map_convolution *map);
-size_t imp_cpu_winograd_scratch(const imp_context *context, const imp_map_convolution *map, const imp_winograd *steps,
-                                int any_threads);
+size_t imp_cpu_winograd_scratch(const imp_map_convolution *map, const imp_winograd *steps, int threads); /* floats */
 void imp_cpu_winograd(imp_context *context, const imp_map_convolution *map, const imp_winograd *steps);
 
 /* A piece's halo: zeros beside its rows, and above and below the map where the piece ends there. */

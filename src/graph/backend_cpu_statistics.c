@@ -134,25 +134,28 @@ static size_t packed_floats(const imp_kernels *kernels, int channels) {
     return imp_round_up(kernels->packed_bytes(channels, channels, 1, 1), IMP_ALIGNMENT) / sizeof(float);
 }
 
-/* The convolution, which has the scratch behind its weights and bias. */
-static imp_map_convolution gradient_job(const imp_kernels *kernels, const imp_map *map, float *scratch) {
-    size_t weights = packed_floats(kernels, map->view.channels) + padded_channels(map->view.channels);
+/* Of the weights, and the bias behind them. */
+static size_t weight_floats(const imp_kernels *kernels, int channels) {
+    return packed_floats(kernels, channels) + padded_channels(channels);
+}
 
+/* The convolution, which has the scratch behind its weights. */
+static imp_map_convolution gradient_job(const imp_kernels *kernels, const imp_map *map, float *scratch) {
     return (imp_map_convolution){
         .in = *map,
         .out = *map,
         .weights.packed = scratch,
         .kernel = 1,
         .stride = 1,
-        .scratch = scratch ? scratch + weights : NULL,
+        .scratch = scratch ? scratch + weight_floats(kernels, map->view.channels) : NULL,
     };
 }
 
 size_t imp_cpu_statistics_gradient_scratch(const imp_context *context, const imp_map *map, int any_threads) {
-    imp_map_convolution job = gradient_job(imp_cpu_kernels(context, map->element), map, NULL);
+    const imp_kernels *kernels = imp_cpu_kernels(context, map->element);
+    imp_map_convolution job = gradient_job(kernels, map, NULL);
 
-    return packed_floats(imp_cpu_kernels(context, map->element), map->view.channels) +
-           padded_channels(map->view.channels) + imp_cpu_convolution_scratch(context, &job, any_threads);
+    return weight_floats(kernels, map->view.channels) + imp_cpu_convolution_scratch(context, &job, any_threads);
 }
 
 void imp_cpu_statistics_gradient(imp_context *context, const imp_map *map, const float *by_second, const float *by_sum,

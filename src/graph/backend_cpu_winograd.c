@@ -120,17 +120,10 @@ static size_t lay_out(int threads, const imp_map_convolution *map, const imp_win
     return (size_t)job->units_at_once * job->input + (size_t)threads * (job->panel + job->products);
 }
 
-size_t imp_cpu_winograd_scratch(const imp_context *context, const imp_map_convolution *map, const imp_winograd *steps,
-                                int any_threads) {
+size_t imp_cpu_winograd_scratch(const imp_map_convolution *map, const imp_winograd *steps, int threads) {
     winograd_job job;
-    size_t bytes = lay_out(imp_thread_pool_size(context->pool), map, steps, &job);
 
-    for (int threads = 1; any_threads && threads <= IMP_MANY_THREADS; threads++) {
-        size_t other = lay_out(threads, map, steps, &job);
-
-        if (other > bytes) bytes = other;
-    }
-    return (bytes + sizeof(float) - 1) / sizeof(float);
+    return (lay_out(threads, map, steps, &job) + sizeof(float) - 1) / sizeof(float);
 }
 
 /* A unit as the kernels see it. */

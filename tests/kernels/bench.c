@@ -267,7 +267,7 @@ static void run_product(const imp_kernels *kernels, bench_work *work) {
 static void take_scratch(const imp_kernels *kernels, bench_work *work) {
     imp_map_convolution job = whole_job(kernels, work);
     for (const imp_winograd *const *steps = kernels->winograd; *steps; steps++) {
-        size_t floats = imp_cpu_winograd_scratch(one_thread, &job, *steps, 0);
+        size_t floats = imp_cpu_winograd_scratch(&job, *steps, 1);
         if (floats <= work->scratch_floats) continue;
         free(work->scratch);
         work->scratch = take(floats * sizeof(float));
