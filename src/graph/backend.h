@@ -17,9 +17,20 @@ typedef struct imp_layer_weights {
     const float *bias; /* whole blocks; NULL: none */
 } imp_layer_weights;
 
-/* Convolution of whole maps; the fields are those of imp_convolution. */
+/* 2x2 pooling of whole maps; the fields are those of imp_pooling. choices.batch 0: there are none. */
+typedef struct imp_map_pooling {
+    imp_pool_kind kind;
+    float average_scale;
+    int relu;
+    imp_map windows, choices;
+} imp_map_pooling;
+
+/* Convolution of whole maps; the fields are those of imp_convolution. With pool the result is pooled and out a shape
+   alone; with unpool in is one, of the gradient that pooling hands back. */
 typedef struct imp_map_convolution {
     imp_map in, out;
+    int pool, unpool;
+    imp_map_pooling pooling; /* of either */
     imp_layer_weights weights;
     int kernel, stride, pad, dilation, groups;
     int spread; /* in is read as if between its pixels there were so many of zeros, less one: backward of a stride; 0: 1 */
@@ -45,12 +56,6 @@ typedef struct imp_map_blend {
     int accumulate, relu;
     const imp_map *mask;
 } imp_map_blend;
-
-typedef struct imp_map_pool {
-    imp_pool_kind kind;
-    float average_scale;
-    imp_map in, out; /* what the forward pass reads and writes */
-} imp_map_pool;
 
 #define IMP_MANY_THREADS 8 /* see convolution_scratch */
 
@@ -93,12 +98,12 @@ typedef struct imp_backend {
     size_t (*convolution_scratch)(const imp_context *context, const imp_map_convolution *job, int any_threads);
     const char *(*convolution_name)(const imp_context *context, const imp_map_convolution *job);
     void (*convolve)(imp_context *context, const imp_map_convolution *job);
-    void (*pool)(imp_context *context, const imp_map_pool *job);
+    void (*pool)(imp_context *context, const imp_map_pooling *job, const imp_map *in);
     size_t (*weight_gradient_scratch)(const imp_map_weight_gradient *job); /* SIZE_MAX: overflow */
     void (*weight_gradient)(imp_context *context, const imp_map_weight_gradient *job);
-    /* out_gradient has the shape of job->out, in_gradient that of job->in. */
-    void (*pool_backward)(imp_context *context, const imp_map_pool *job, const imp_map *out_gradient,
-                          const imp_map *in_gradient, int accumulate, const imp_map *mask);
+    /* The gradient by pool's in, from that of its windows. */
+    void (*pool_backward)(imp_context *context, const imp_map_pooling *job, const imp_map *gradient, int accumulate,
+                          const imp_map *mask);
     void (*relu)(imp_context *context, const imp_map *in, const imp_map *out);
     void (*clear)(imp_context *context, const imp_map *map); /* zeros, in the halo too */
     /* out = in, or out += in with accumulate; then times (mask > 0). */

@@ -142,6 +142,66 @@ static int get_weights(imp_context *context, const imp_network *network, int lay
     return status;
 }
 
+/* ---- Pooling ----------------------------------------------------------------------------------------------------- */
+
+imp_pooling imp_cpu_view_pooling(const imp_map_pooling *map, int picture) {
+    imp_pooling pooling = {
+        .kind = map->kind,
+        .average_scale = map->average_scale,
+        .relu = map->relu,
+        .windows = imp_map_view(&map->windows, picture),
+    };
+
+    if (map->choices.batch) pooling.choices = imp_map_view(&map->choices, picture);
+    return pooling;
+}
+
+typedef struct pool_job {
+    const imp_kernels *kernels;
+    const imp_map_pooling *map;
+    const imp_map *whole, *mask; /* what is pooled, or its gradient */
+    int accumulate;
+} pool_job;
+
+static void pool_piece(void *user, const imp_piece *piece) {
+    const pool_job *job = user;
+    imp_pooling pooling = imp_cpu_view_pooling(job->map, piece->picture);
+    imp_view in = imp_map_view(job->whole, piece->picture);
+
+    job->kernels->pool(&pooling, &in, piece->block_begin, piece->block_end, piece->row_begin, piece->row_end);
+    imp_cpu_zero_halo(&job->map->windows, piece);
+}
+
+static void pool(imp_context *context, const imp_map_pooling *map, const imp_map *in) {
+    pool_job job = {.kernels = imp_cpu_kernels(context, in->element), .map = map, .whole = in};
+
+    imp_cpu_run_evenly(context, &map->windows, pool_piece, &job);
+}
+
+static void pool_backward_piece(void *user, const imp_piece *piece) {
+    const pool_job *job = user;
+    imp_pooling pooling = imp_cpu_view_pooling(job->map, piece->picture);
+    imp_view gradient = imp_map_view(job->whole, piece->picture), mask = {0};
+
+    if (job->mask) mask = imp_map_view(job->mask, piece->picture);
+    job->kernels->pool_backward(&pooling, &gradient, job->accumulate, job->mask ? &mask : NULL, piece->block_begin,
+                                piece->block_end, piece->row_begin, piece->row_end);
+    if (!job->accumulate) imp_cpu_zero_halo(job->whole, piece);
+}
+
+static void pool_backward(imp_context *context, const imp_map_pooling *map, const imp_map *gradient, int accumulate,
+                          const imp_map *mask) {
+    pool_job job = {
+        .kernels = imp_cpu_kernels(context, gradient->element),
+        .map = map,
+        .whole = gradient,
+        .mask = mask,
+        .accumulate = accumulate,
+    };
+
+    imp_cpu_run_evenly(context, gradient, pool_backward_piece, &job);
+}
+
 /* ---- Convolution ------------------------------------------------------------------------------------------------- */
 
 typedef struct convolution_job {
@@ -195,12 +255,20 @@ static size_t thread_scratch(const imp_map_convolution *map, const imp_kernels *
     return imp_round_up(kernels->convolve_scratch(&convolution, piece_rows(map, threads)), IMP_ALIGNMENT);
 }
 
+/* The map between a convolution and its pooling, which direct kernels need: before or behind them; in blocks of floats. */
+static size_t whole_floats(const imp_map_convolution *map) {
+    const imp_map *whole = map->pool ? &map->out : &map->in;
+
+    return map->pool || map->unpool ? imp_round_up(imp_map_floats(whole), IMP_BLOCK) : 0;
+}
+
 /* Floats of scratch for so many threads. */
 static size_t scratch_of(const imp_context *context, const imp_map_convolution *map, int threads) {
     const imp_winograd *steps = imp_cpu_find_winograd(context, map);
 
     if (steps) return imp_cpu_winograd_scratch(map, steps, threads);
-    return (size_t)threads * thread_scratch(map, imp_cpu_kernels(context, map->in.element), threads) / sizeof(float);
+    return whole_floats(map) +
+           (size_t)threads * thread_scratch(map, imp_cpu_kernels(context, map->in.element), threads) / sizeof(float);
 }
 
 size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads) {
@@ -280,67 +348,34 @@ static void convolve_direct(imp_context *context, const imp_map_convolution *map
     imp_cut_run(context, &cut);
 }
 
+/* By way of the whole map, in scratch. */
+static void convolve_beside_pool(imp_context *context, const imp_map_convolution *map) {
+    imp_map_convolution direct = *map;
+    imp_map *whole = map->pool ? &direct.out : &direct.in;
+
+    direct.pool = direct.unpool = 0;
+    direct.scratch += whole_floats(map);
+    imp_map_place(whole, map->scratch);
+    if (map->unpool) pool_backward(context, &map->pooling, whole, 0, NULL);
+    convolve_direct(context, &direct);
+    if (map->pool) pool(context, &map->pooling, whole);
+}
+
 void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
     const imp_winograd *steps = imp_cpu_find_winograd(context, map);
     imp_map out = map->out;
 
+    if (map->pool) out = map->pooling.windows;
+    if (!steps && (map->pool || map->unpool)) {
+        convolve_beside_pool(context, map);
+        return;
+    }
     if (!steps) {
         convolve_direct(context, map);
         return;
     }
     imp_cpu_winograd(context, map, steps);
     if (!map->accumulate && out.halo > 0) imp_cpu_run_evenly(context, &out, zero_halo_piece, &out);
-}
-
-/* ---- Pooling ----------------------------------------------------------------------------------------------------- */
-
-typedef struct pool_job {
-    const imp_kernels *kernels;
-    const imp_map_pool *map;
-    const imp_map *out_gradient, *in_gradient, *mask;
-    int accumulate;
-} pool_job;
-
-static void pool_piece(void *user, const imp_piece *piece) {
-    const pool_job *job = user;
-    imp_view in = imp_map_view(&job->map->in, piece->picture), out = imp_map_view(&job->map->out, piece->picture);
-
-    job->kernels->pool(job->map->kind, job->map->average_scale, &in, &out, piece->block_begin, piece->block_end,
-                       piece->row_begin, piece->row_end);
-    imp_cpu_zero_halo(&job->map->out, piece);
-}
-
-static void pool(imp_context *context, const imp_map_pool *map) {
-    pool_job job = {.kernels = imp_cpu_kernels(context, map->in.element), .map = map};
-
-    imp_cpu_run_evenly(context, &map->out, pool_piece, &job);
-}
-
-static void pool_backward_piece(void *user, const imp_piece *piece) {
-    const pool_job *job = user;
-    imp_view in = imp_map_view(&job->map->in, piece->picture), mask = {0};
-    imp_view out_gradient = imp_map_view(job->out_gradient, piece->picture);
-    imp_view in_gradient = imp_map_view(job->in_gradient, piece->picture);
-
-    if (job->mask) mask = imp_map_view(job->mask, piece->picture);
-    job->kernels->pool_backward(job->map->kind, job->map->average_scale, &in, &out_gradient, &in_gradient,
-                                job->accumulate, job->mask ? &mask : NULL, piece->block_begin, piece->block_end,
-                                piece->row_begin, piece->row_end);
-    if (!job->accumulate) imp_cpu_zero_halo(job->in_gradient, piece);
-}
-
-static void pool_backward(imp_context *context, const imp_map_pool *map, const imp_map *out_gradient,
-                          const imp_map *in_gradient, int accumulate, const imp_map *mask) {
-    pool_job job = {
-        .kernels = imp_cpu_kernels(context, map->in.element),
-        .map = map,
-        .out_gradient = out_gradient,
-        .in_gradient = in_gradient,
-        .mask = mask,
-        .accumulate = accumulate,
-    };
-
-    imp_cpu_run_evenly(context, in_gradient, pool_backward_piece, &job);
 }
 
 /* ---- Elementwise ------------------------------------------------------------------------------------------------- */

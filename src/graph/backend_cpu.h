@@ -46,6 +46,9 @@ static inline int imp_spread(const imp_map_convolution *map) {
 void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map);
 size_t imp_cpu_convolution_scratch(const imp_context *context, const imp_map_convolution *map, int any_threads);
 
+/* One picture's pooling. */
+imp_pooling imp_cpu_view_pooling(const imp_map_pooling *map, int picture);
+
 /* A convolution of one picture; its mask points to *mask where there is one. scratch: the thread's own, or NULL. */
 void imp_cpu_view_convolution(const imp_map_convolution *map, int picture, void *scratch, imp_convolution *convolution,
                               imp_view *mask);

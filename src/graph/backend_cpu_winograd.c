@@ -130,6 +130,7 @@ size_t imp_cpu_winograd_scratch(const imp_map_convolution *map, const imp_winogr
 typedef struct winograd_unit {
     imp_convolution convolution;
     imp_view mask;
+    imp_pooling pooling;
     int tile_begin, tile_end;
 } winograd_unit;
 
@@ -137,6 +138,9 @@ static void find_unit(const winograd_job *job, int index, winograd_unit *unit) {
     int picture = index / job->picture_units, place = index % job->picture_units;
 
     imp_cpu_view_convolution(job->map, picture, NULL, &unit->convolution, &unit->mask);
+    if (job->map->pool || job->map->unpool) unit->pooling = imp_cpu_view_pooling(&job->map->pooling, picture);
+    if (job->map->pool) unit->convolution.pool = &unit->pooling;
+    if (job->map->unpool) unit->convolution.unpool = &unit->pooling;
     unit->tile_begin = place * job->unit_tiles;
     unit->tile_end = imp_smaller(unit->tile_begin + job->unit_tiles, job->tiles);
 }

@@ -51,11 +51,14 @@ typedef struct imp_node {
     int level;         /* pools between the plan's input and its value */
     int reach;         /* rows on either side of an own one that the plan's output depends on: see imp_plan_needed */
     int relu;          /* the value is clamped at 0, so that its gradient is masked by value > 0 */
+    int pool;          /* the layer of 2x2 pooling, or the one that is the end of a convolution's node; -1: none */
+    int pooled_relu;   /* between a convolution and its pooling: choices are the mask */
     int tap;           /* index into the plan's taps; -1: none */
     int last_consumer; /* the last node that reads the value; -1: none */
 
     imp_padding padding; /* how the value's halo is filled, and where its gradient goes */
     imp_map value, gradient;
+    imp_map choices; /* imp_pooling's, in IMP_REGION_STATE; batch 0: none */
     imp_region regions[IMP_REGION_KINDS];
     imp_layer_weights weights[2]; /* forward and backward */
 

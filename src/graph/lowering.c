@@ -160,6 +160,18 @@ static int can_fuse(const imp_plan *plan, const int *needed, int relu) {
     return readers == 1 && tap_of_layer(plan, input) < 0 && layers[relu].channels == layers[input].channels;
 }
 
+/* Whether this pool can be the end of the node that makes its input. In training the gradient before it is asked for. */
+static int can_fuse_pool(const imp_plan *plan, const int *needed, int pool, const imp_node *node) {
+    const imp_layer *layers = plan->network->layers;
+    int input = layers[pool].input, readers = 0;
+
+    if (layers[pool].kind != IMP_OPERATION_POOL || !node->operation->fuses_pool || node->pool >= 0 ||
+        layers[node->layer].stride != 1 || plan->options.training)
+        return 0;
+    for (int i = input + 1; i < plan->network->layer_count; i++) readers += needed[i] && reads(&layers[i], input);
+    return readers == 1 && tap_of_layer(plan, input) < 0;
+}
+
 /* needed[layer]: whether a tap's value depends on it. */
 static void find_needed(const imp_plan *plan, int *needed) {
     for (int i = 0; i < plan->options.tap_count; i++) needed[plan->taps[i].layer] = 1;
@@ -191,19 +203,29 @@ static void find_readers(imp_plan *plan) {
     }
 }
 
+static void end_in_pool(imp_node *node, int pool) {
+    node->pool = pool;
+    node->level++;
+    node->pooled_relu = node->relu;
+    node->relu = 0;
+}
+
 /* node_of[layer]: the node that makes the layer's value. */
 static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
     for (int i = 0; i < plan->network->layer_count; i++) {
         const imp_layer *layer = &plan->network->layers[i];
         int kept = i > 0 && i == plan->options.input_layer;
         int fused = needed[i] && !kept && can_fuse(plan, needed, i);
+        int pooled = needed[i] && !kept && i > 0 && can_fuse_pool(plan, needed, i, &plan->nodes[node_of[layer->input]]);
         imp_node *node;
 
         if (!needed[i]) continue;
-        node_of[i] = fused ? node_of[layer->input] : plan->node_count++;
+        node_of[i] = fused || pooled ? node_of[layer->input] : plan->node_count++;
         node = &plan->nodes[node_of[i]];
         if (fused) {
             node->relu = 1;
+        } else if (pooled) {
+            end_in_pool(node, i);
         } else {
             *node = (imp_node){
                 .operation = kept ? &imp_operation_kept : imp_operation_find(layer->kind),
@@ -211,6 +233,7 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
                 .input = layer->input < 0 || kept ? -1 : node_of[layer->input],
                 .second = imp_operation_find(layer->kind)->inputs == 2 && !kept ? node_of[layer->second] : -1,
                 .relu = !kept && layer->kind == IMP_OPERATION_RELU,
+                .pool = -1,
                 .last_consumer = -1,
             };
             if (node->input >= 0) node->level = plan->nodes[node->input].level + (layer->kind == IMP_OPERATION_POOL);
@@ -221,6 +244,11 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
     find_readers(plan);
 }
 
+/* Of the layer whose output the value is. */
+static const char *value_name(const imp_plan *plan, const imp_node *node) {
+    return plan->network->layers[node->pool >= 0 ? node->pool : node->layer].name;
+}
+
 static int lay_out_map(imp_plan *plan, const imp_node *node, imp_map *map, int halo) {
     const imp_view shape = map->view;
 
@@ -228,7 +256,22 @@ static int lay_out_map(imp_plan *plan, const imp_node *node, imp_map *map, int h
                        halo))
         return IMP_OK;
     return imp_fail(plan->context, IMP_ERR_MEMORY, "out of memory: the map of layer %s is larger than any memory",
-                    plan->network->layers[node->layer].name);
+                    value_name(plan, node));
+}
+
+/* A convolution's result, whose shape the value has, becomes pooled. It may still need a map for a while, as large as the
+   backward pass of the convolution reads. */
+static int pool_shape_of(imp_plan *plan, imp_node *node) {
+    const imp_layer *layer = imp_node_layer(plan, node), *pool = &plan->network->layers[node->pool];
+    imp_map whole = node->value;
+    imp_view *out = &node->value.view;
+    int status = lay_out_map(plan, node, &whole, layer->kernel * imp_layer_dilation(layer));
+
+    if (status == IMP_OK) status = imp_operation_pool.shape(plan, pool, &whole.view, NULL, out);
+    if (status != IMP_OK) return status;
+    node->work[IMP_WORK_FORWARD].operations +=
+        plan->options.batch * imp_operation_pool.operations(pool, &whole.view, out);
+    return IMP_OK;
 }
 
 static int infer_shapes(imp_plan *plan) {
@@ -244,8 +287,10 @@ static int infer_shapes(imp_plan *plan) {
         if (out->channels != layer->channels)
             return imp_fail(plan->context, IMP_ERR_FORMAT, "layer %s of network %s: %d channels where %d come in",
                             layer->name, plan->network->architecture, layer->channels, out->channels);
-        node->gradient.view = *out;
         node->work[IMP_WORK_FORWARD].operations = plan->options.batch * node->operation->operations(layer, in, out);
+        if (node->pool >= 0) status = pool_shape_of(plan, node);
+        if (status != IMP_OK) return status;
+        node->gradient.view = *out;
         node->work[IMP_WORK_BACKWARD].operations = node->work[IMP_WORK_FORWARD].operations;
         if (plan->options.training && node->operation->parameter_gradients)
             node->work[IMP_WORK_BACKWARD].operations *= 2;
@@ -270,7 +315,7 @@ static int find_halo(imp_plan *plan, int index, int *halo) {
             mode = plan->options.first_padding;
         if (padded && mode != node->padding)
             return imp_fail(plan->context, IMP_ERR_UNSUPPORTED, "layers that read %s pad it in different ways",
-                            imp_node_layer(plan, node)->name);
+                            value_name(plan, node));
         node->padding = mode;
         padded = 1;
         if (wanted > *halo) *halo = wanted;
@@ -278,9 +323,21 @@ static int find_halo(imp_plan *plan, int index, int *halo) {
     if (node->padding == IMP_PADDING_REFLECT && (*halo >= node->value.view.height || *halo >= node->value.view.width))
         return imp_fail(plan->context, IMP_ERR_ARGUMENT,
                         "a picture of %dx%d is too small: %d pixels cannot be reflected at layer %s's %dx%d",
-                        plan->options.width, plan->options.height, *halo, imp_node_layer(plan, node)->name,
+                        plan->options.width, plan->options.height, *halo, value_name(plan, node),
                         node->value.view.width, node->value.view.height);
     return IMP_OK;
+}
+
+/* What pooling leaves for the way back: which pixels a window's gradient goes to, unless to all. */
+static void lay_out_choices(const imp_plan *plan, imp_node *node) {
+    const imp_view *value = &node->value.view;
+
+    if (!plan->options.backward || (node->operation != &imp_operation_pool && node->pool < 0) ||
+        (plan->options.pooling == IMP_POOL_AVERAGE && !node->pooled_relu))
+        return;
+    /* Cannot overflow: the value, of larger elements, did not. */
+    imp_map_layout(&node->choices, IMP_ELEMENT_BYTE, plan->options.batch, value->channels, value->height, value->width,
+                   0);
 }
 
 /* The halo of a value is the widest that a reader needs; that of a gradient is what its own node's backward reads, or
@@ -294,6 +351,7 @@ static int choose_layouts(imp_plan *plan) {
 
         status = find_halo(plan, i, &value);
         if (status == IMP_OK) status = lay_out_map(plan, node, &node->value, value);
+        if (status == IMP_OK) lay_out_choices(plan, node);
     }
     for (int i = 0; i < plan->node_count && status == IMP_OK && plan->options.backward; i++) {
         imp_node *node = &plan->nodes[i];

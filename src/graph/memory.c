@@ -103,8 +103,13 @@ static int set_scratch(imp_plan *plan, int index) {
                                   moments[backward], moments[backward]))
             return 0;
     }
-    return !node->operation->state || set_region(node, IMP_REGION_STATE, node->operation->state(plan, node), index,
-                                                 plan->options.backward ? moments[1] : index);
+    if (node->operation->state) {
+        size_t floats = node->operation->state(plan, node);
+
+        if (floats && !set_region(node, IMP_REGION_STATE, floats, index, plan->options.backward ? moments[1] : index))
+            return 0;
+    }
+    return 1;
 }
 
 static int set_regions(imp_plan *plan) {

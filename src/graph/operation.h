@@ -15,6 +15,7 @@ typedef struct imp_operation {
     const char *name;
     int inputs;      /* 2: reads the layer's second input too */
     int fuses_relu;  /* forward can apply a ReLU at its end */
+    int fuses_pool;  /* and 2x2 pooling after that, where no gradients by parameters are wanted */
     int any_windows; /* can run in windows of rows: graph/strips.h */
 
     /* The shape of the value that layer makes from maps of in's and second's shapes, into channels, height and width of
@@ -31,7 +32,7 @@ typedef struct imp_operation {
     int (*prepare)(imp_plan *plan, imp_node *node);
     /* Floats of scratch that forward, or backward, takes; NULL: none. */
     size_t (*scratch)(const imp_plan *plan, const imp_node *node, int backward);
-    /* Floats that forward leaves for backward; NULL: none. */
+    /* Floats that forward leaves for backward; NULL, or 0: none. */
     size_t (*state)(const imp_plan *plan, const imp_node *node);
     /* Floating-point operations of one pass over a picture; backward by the input has as many. */
     double (*operations)(const imp_layer *layer, const imp_view *in, const imp_view *out);
@@ -50,6 +51,12 @@ extern const imp_operation imp_operation_kept;
 
 /* What a convolution's node asks of the backend; backward without its contribution. */
 imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node, int backward);
+
+/* The pooling that a node does or ends in, of windows [begin, end) of its value, or of the gradient of this. */
+imp_map_pooling imp_pooling_job(const imp_plan *plan, const imp_node *node, const imp_map *windows, int begin, int end);
+
+/* Floats of the node's choices: a state of operations. */
+size_t imp_choices_floats(const imp_plan *plan, const imp_node *node);
 
 /* The rows of a table, by the files that they are in. */
 extern const imp_operation imp_operation_input;

@@ -45,10 +45,12 @@ static int halo_of(int pad) {
     return pad > 0 ? pad : 0;
 }
 
-/* In pixels of the gradient, which lie a stride apart; what the stride leaves over at the far side counts as padding. */
+/* In pixels of the gradient, which lie a stride apart; what the stride leaves over at the far side counts as padding. That of
+   a pooled result is not there. */
 static int convolution_gradient_halo(const imp_plan *plan, const imp_node *node) {
     int stride = imp_node_layer(plan, node)->stride;
 
+    if (node->pool >= 0) return 0;
     return halo_of(backward_pad(plan, node) + stride - 1) / stride;
 }
 
@@ -74,12 +76,37 @@ static int convolution_prepare(imp_plan *plan, imp_node *node) {
     return status;
 }
 
+/* What a pooled result was before, as a shape alone. Cannot overflow: lowering tried. */
+static imp_map shape_of(const imp_plan *plan, const imp_node *node, int height, int width, int halo) {
+    imp_map shape;
+
+    imp_map_layout(&shape, plan->options.element, plan->options.batch, node->value.view.channels, height, width, halo);
+    return shape;
+}
+
+/* The rows of the input that rows [begin, end) of the result lie in, where there are windows: then its convolutions keep
+   the size. */
+static imp_map forward_input(const imp_plan *plan, const imp_node *node, int begin, int end) {
+    const imp_map *input = &imp_node_input(plan, node, 0)->value;
+
+    return plan->has_windows ? imp_map_band(input, begin, end) : *input;
+}
+
+/* The result is pooled: of two rows of it each one, so that what is left over is not computed. */
+static void pool_result(const imp_plan *plan, const imp_node *node, imp_map_convolution *job) {
+    int begin = imp_plan_needed_begin(plan, node), end = imp_plan_needed_end(plan, node);
+
+    job->pool = 1;
+    job->pooling = imp_pooling_job(plan, node, &node->value, begin, end);
+    job->in = forward_input(plan, node, 2 * begin, 2 * end);
+    job->out = shape_of(plan, node, 2 * (end - begin), 2 * node->value.view.width, 0);
+    job->rows = 2 * node->value.view.height;
+}
+
 static imp_map_convolution forward_job(const imp_plan *plan, const imp_node *node) {
     const imp_layer *layer = imp_node_layer(plan, node);
-
-    /* A stride of 1 where there are windows: rows of the input are those of the output. */
-    return (imp_map_convolution){
-        .in = imp_plan_needed(plan, node, &imp_node_input(plan, node, 0)->value),
+    imp_map_convolution job = {
+        .in = forward_input(plan, node, imp_plan_needed_begin(plan, node), imp_plan_needed_end(plan, node)),
         .out = imp_plan_needed(plan, node, &node->value),
         .rows = node->value.view.height,
         .weights = node->weights[0],
@@ -91,19 +118,56 @@ static imp_map_convolution forward_job(const imp_plan *plan, const imp_node *nod
         .relu = node->relu,
         .scratch = imp_node_region(plan, node, IMP_REGION_SCRATCH),
     };
+
+    if (node->pool >= 0) pool_result(plan, node, &job);
+    return job;
+}
+
+/* Into a halo: all rows, those that nothing depends on too, which are zero. */
+static int writes_all_rows(const imp_plan *plan, const imp_node *node) {
+    return !plan->has_windows || wanted_halo(plan, node) > 0 || imp_node_layer(plan, node)->stride > 1;
+}
+
+/* The first row of the input's gradient that backward writes. Of pooled pixels whole windows are read: a row that comes with
+   them is zero too. */
+static int backward_begin(const imp_plan *plan, const imp_node *node) {
+    int begin = imp_plan_needed_begin(plan, imp_node_input(plan, node, 0));
+
+    if (writes_all_rows(plan, node)) return 0;
+    return node->pool >= 0 ? begin - begin % 2 : begin;
+}
+
+/* Of the input's value or gradient what backward writes. */
+static imp_map backward_rows(const imp_plan *plan, const imp_node *node, const imp_map *map) {
+    int end = imp_plan_needed_end(plan, imp_node_input(plan, node, 0));
+
+    if (writes_all_rows(plan, node)) return imp_map_extended(map, wanted_halo(plan, node));
+    return imp_map_band(map, backward_begin(plan, node), end);
+}
+
+/* The gradient that backward reads is that of windows. */
+static void unpool_gradient(const imp_plan *plan, const imp_node *node, imp_map_convolution *job) {
+    const imp_layer *layer = imp_node_layer(plan, node);
+    int begin = backward_begin(plan, node);
+    imp_view whole;
+
+    convolution_shape(plan, layer, &imp_node_input(plan, node, 0)->value.view, NULL, &whole); /* as when compiled */
+    if (!writes_all_rows(plan, node)) whole.height = job->out.view.height;
+    job->unpool = 1;
+    job->pooling = imp_pooling_job(plan, node, &node->gradient, begin / 2, node->gradient.view.height);
+    job->in = shape_of(plan, node, whole.height, whole.width, halo_of(job->pad));
 }
 
 static imp_map_convolution backward_job(const imp_plan *plan, const imp_node *node) {
     const imp_node *input = imp_node_input(plan, node, 0);
     const imp_layer *layer = imp_node_layer(plan, node);
-    /* Into the halo too: all rows, those that nothing depends on too, which are zero. */
-    int halo = wanted_halo(plan, node), all = halo > 0 || layer->stride > 1;
-    imp_map out = imp_map_extended(&input->gradient, halo);
-
-    return (imp_map_convolution){
-        .in = all ? node->gradient : imp_plan_needed(plan, input, &node->gradient),
-        .out = all ? out : imp_plan_needed(plan, input, &out),
-        .rows = out.view.height,
+    int begin = backward_begin(plan, node);
+    imp_map out = backward_rows(plan, node, &input->gradient);
+    imp_map_convolution job = {
+        .in = writes_all_rows(plan, node) ? node->gradient
+                                          : imp_map_band(&node->gradient, begin, begin + out.view.height),
+        .out = out,
+        .rows = input->gradient.view.height + 2 * wanted_halo(plan, node),
         .weights = node->weights[1],
         .kernel = layer->kernel,
         .stride = 1,
@@ -113,6 +177,9 @@ static imp_map_convolution backward_job(const imp_plan *plan, const imp_node *no
         .spread = layer->stride,
         .scratch = imp_node_region(plan, node, IMP_REGION_BACKWARD_SCRATCH),
     };
+
+    if (node->pool >= 0) unpool_gradient(plan, node, &job);
+    return job;
 }
 
 imp_map_convolution imp_convolution_job(const imp_plan *plan, const imp_node *node, int backward) {
@@ -165,8 +232,7 @@ static void convolution_backward(imp_plan *plan, const imp_node *node, int secon
                                  const imp_contribution *contribution) {
     imp_map_convolution job = backward_job(plan, node);
     const imp_node *input = imp_node_input(plan, node, second);
-    int halo = wanted_halo(plan, node);
-    imp_map mask = halo ? imp_map_extended(&input->value, halo) : imp_plan_needed(plan, input, &input->value);
+    imp_map mask = backward_rows(plan, node, &input->value);
 
     job.accumulate = contribution->accumulate;
     if (contribution->mask) job.mask = &mask;
@@ -176,6 +242,7 @@ static void convolution_backward(imp_plan *plan, const imp_node *node, int secon
 const imp_operation imp_operation_convolution = {
     .name = "convolution",
     .fuses_relu = 1,
+    .fuses_pool = 1,
     .any_windows = 1,
     .shape = convolution_shape,
     .value_halo = convolution_value_halo,
@@ -183,6 +250,7 @@ const imp_operation imp_operation_convolution = {
     .backward_reads_inputs = convolution_reads_inputs,
     .prepare = convolution_prepare,
     .scratch = convolution_scratch,
+    .state = imp_choices_floats,
     .operations = convolution_operations,
     .forward = convolution_forward,
     .parameter_gradients = convolution_parameter_gradients,

@@ -17,48 +17,55 @@ static int pool_shape(const imp_plan *plan, const imp_layer *layer, const imp_vi
     return IMP_OK;
 }
 
-static int pool_reads_inputs(const imp_plan *plan, const imp_node *node) {
-    (void)node;
-    return plan->options.pooling == IMP_POOL_MAX;
-}
-
 static double pool_operations(const imp_layer *layer, const imp_view *in, const imp_view *out) {
     (void)layer;
     (void)in;
     return 4.0 * out->channels * out->height * out->width; /* three comparisons or sums, and a store */
 }
 
-static imp_map_pool pool_job(const imp_plan *plan, const imp_node *node) {
-    const imp_node *input = imp_node_input(plan, node, 0);
-
-    return (imp_map_pool){
+imp_map_pooling imp_pooling_job(const imp_plan *plan, const imp_node *node, const imp_map *windows, int begin,
+                                int end) {
+    imp_map_pooling job = {
         .kind = plan->options.pooling,
         .average_scale = plan->options.average_scale,
-        .in = imp_plan_needed(plan, input, &input->value),
-        .out = imp_plan_needed(plan, node, &node->value),
+        .relu = node->pooled_relu,
+        .windows = imp_map_band(windows, begin, end),
     };
+
+    if (node->choices.batch) job.choices = imp_map_band(&node->choices, begin, end);
+    return job;
+}
+
+size_t imp_choices_floats(const imp_plan *plan, const imp_node *node) {
+    (void)plan;
+    return imp_map_floats(&node->choices);
+}
+
+static imp_map_pooling pool_job(const imp_plan *plan, const imp_node *node, const imp_map *windows) {
+    return imp_pooling_job(plan, node, windows, imp_plan_needed_begin(plan, node), imp_plan_needed_end(plan, node));
 }
 
 static void pool_forward(imp_plan *plan, const imp_node *node) {
-    imp_map_pool job = pool_job(plan, node);
+    const imp_node *input = imp_node_input(plan, node, 0);
+    imp_map_pooling job = pool_job(plan, node, &node->value);
+    imp_map in = imp_plan_needed(plan, input, &input->value);
 
-    plan->backend->pool(plan->context, &job);
+    plan->backend->pool(plan->context, &job, &in);
 }
 
 static void pool_backward(imp_plan *plan, const imp_node *node, int second, const imp_contribution *contribution) {
-    imp_map_pool job = pool_job(plan, node);
     const imp_node *input = imp_node_input(plan, node, second);
-    imp_map from = imp_plan_needed(plan, node, &node->gradient), to = imp_plan_needed(plan, input, &input->gradient);
+    imp_map_pooling job = pool_job(plan, node, &node->gradient);
+    imp_map to = imp_plan_needed(plan, input, &input->gradient), mask = imp_plan_needed(plan, input, &input->value);
 
-    plan->backend->pool_backward(plan->context, &job, &from, &to, contribution->accumulate,
-                                 contribution->mask ? &job.in : NULL);
+    plan->backend->pool_backward(plan->context, &job, &to, contribution->accumulate, contribution->mask ? &mask : NULL);
 }
 
 const imp_operation imp_operation_pool = {
     .name = "pool",
     .any_windows = 1,
     .shape = pool_shape,
-    .backward_reads_inputs = pool_reads_inputs,
+    .state = imp_choices_floats,
     .operations = pool_operations,
     .forward = pool_forward,
     .backward = pool_backward,

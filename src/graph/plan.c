@@ -105,8 +105,8 @@ static void name_convolution(imp_plan *plan, imp_node *node, const char *table) 
         imp_map_convolution job = imp_convolution_job(plan, node, backward);
         char *name = node->work[backward ? IMP_WORK_BACKWARD : IMP_WORK_FORWARD].kernel;
 
-        snprintf(name, IMP_KERNEL_NAME_LENGTH, "convolution %dx%d %s %s", kernel, kernel,
-                 plan->backend->convolution_name(plan->context, &job), table);
+        snprintf(name, IMP_KERNEL_NAME_LENGTH, "convolution %dx%d %s%s %s", kernel, kernel,
+                 plan->backend->convolution_name(plan->context, &job), node->pool >= 0 ? " pool" : "", table);
     }
 }
 
@@ -136,6 +136,7 @@ void imp_plan_place(imp_plan *plan, float *arena) {
         if (node->operation == &imp_operation_kept) continue;
         imp_map_place(&node->value, imp_node_region(plan, node, IMP_REGION_VALUE));
         if (plan->options.backward) imp_map_place(&node->gradient, imp_node_region(plan, node, IMP_REGION_GRADIENT));
+        if (node->choices.batch) imp_map_place(&node->choices, imp_node_region(plan, node, IMP_REGION_STATE));
     }
 }
 
@@ -199,7 +200,9 @@ void imp_plan_run(imp_plan *plan, int again) {
         double start = imp_seconds();
 
         if (!node->operation->forward) continue;
-        if (again && node->tap >= 0 && plan->taps[node->tap].use == IMP_TAP_OUTPUT) break;
+        if (again && node->tap >= 0 && plan->taps[node->tap].use == IMP_TAP_OUTPUT &&
+            !node->regions[IMP_REGION_STATE].floats)
+            break;
         node->operation->forward(plan, node);
         if (node->padding != IMP_PADDING_ZERO) plan->backend->fill_halo(plan->context, &node->value, node->padding);
         imp_work_record_add(&node->work[IMP_WORK_FORWARD], start);

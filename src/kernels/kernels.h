@@ -22,11 +22,12 @@
 
 #define IMP_BLOCK 16 /* channels of a block */
 
-/* What a feature map consists of. bf16 is the upper half of an f32: its range, and 8 bits of precision. */
-typedef enum imp_element { IMP_ELEMENT_F32, IMP_ELEMENT_BF16 } imp_element;
+/* What a feature map consists of. bf16 is the upper half of an f32: its range, and 8 bits of precision. Maps of bytes are
+   the choices of imp_pooling alone. */
+typedef enum imp_element { IMP_ELEMENT_F32, IMP_ELEMENT_BF16, IMP_ELEMENT_BYTE } imp_element;
 
 static inline size_t imp_element_bytes(imp_element element) {
-    return element == IMP_ELEMENT_F32 ? 4 : 2;
+    return element == IMP_ELEMENT_F32 ? 4 : element == IMP_ELEMENT_BF16 ? 2 : 1;
 }
 
 /* One picture's feature map; strides in elements. */
@@ -39,6 +40,19 @@ typedef struct imp_view {
 static inline int imp_blocks(int channels) {
     return (channels + IMP_BLOCK - 1) / IMP_BLOCK;
 }
+
+typedef enum imp_pool_kind { IMP_POOL_MAX, IMP_POOL_AVERAGE } imp_pool_kind;
+
+/* 2x2 pooling with stride 2, a ReLU before it included; an odd last row or column is dropped, as PyTorch does. For the way
+   back each window leaves a byte for each channel, its choice: bit 2 y + x says that the gradient of the window is that
+   of its pixel (y, x) too. Max: the first of the greatest, in row order; average: all; after a ReLU only what is > 0. */
+typedef struct imp_pooling {
+    imp_pool_kind kind;
+    float average_scale; /* the mean is multiplied by this */
+    int relu;
+    imp_view windows; /* of pooled pixels, or of their gradient */
+    imp_view choices; /* of windows' shape; at NULL: none are wanted, or on the way back all bits are set */
+} imp_pooling;
 
 /* out[o](y, x) = epilogue(bias[o] + sum over i, ky, kx of
                            weights[o][i][ky][kx] *
@@ -56,6 +70,9 @@ typedef struct imp_convolution {
     int out_step; /* pixels from one of a row of out to the next, and of mask; 0 means 1; Winograd knows no other */
     int accumulate, relu;
     const imp_view *mask; /* of out's shape, or NULL */
+    /* Winograd alone; NULL: none. pool: what would be out, which is not written then and has none of the epilogue, is pooled.
+       unpool: the input is what pool_backward makes of this, of in's shape, whose pixels are not there. */
+    const imp_pooling *pool, *unpool;
     void *scratch; /* where the table has convolve_scratch: so many bytes, the calling thread's own, aligned to 64 */
 } imp_convolution;
 
@@ -122,8 +139,6 @@ static inline size_t imp_winograd_size(const imp_winograd *steps, int blocks, in
 static inline int imp_winograd_tiles(int size, int outputs) {
     return (size + outputs - 1) / outputs;
 }
-
-typedef enum imp_pool_kind { IMP_POOL_MAX, IMP_POOL_AVERAGE } imp_pool_kind;
 
 /* out[c] (=, or += with accumulate) x_factor[c] * x + y_factor[c] * y + addend[c], then the epilogue of a convolution. What
    has no y goes without its term; a factor that is NULL is 1, an addend 0. out may be y. */
@@ -193,16 +208,13 @@ typedef struct imp_kernels {
     /* As convolve, for 3x3 kernels of stride 1, with fewer multiplications; ends with NULL. */
     const imp_winograd *winograd[3];
 
-    /* 2x2 pooling with stride 2; an odd last row or column is dropped, as PyTorch does. Rows are of out. Average: the
-       mean times average_scale. */
-    void (*pool)(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out, int block_begin,
-                 int block_end, int row_begin, int row_end);
-    /* Gradient of the above: writes (or adds to, with accumulate) rows of in_gradient, multiplied by (mask > 0) at
-       the end where mask is given. Max: to the first of the greatest, in row order. in: what pool saw (max only;
-       average may pass NULL). Rows are of in_gradient; begin at even rows for speed. */
-    void (*pool_backward)(imp_pool_kind kind, float average_scale, const imp_view *in, const imp_view *out_gradient,
-                          const imp_view *in_gradient, int accumulate, const imp_view *mask, int block_begin,
-                          int block_end, int row_begin, int row_end);
+    /* Rows are of windows. */
+    void (*pool)(const imp_pooling *job, const imp_view *in, int block_begin, int block_end, int row_begin,
+                 int row_end);
+    /* The gradient by what pool saw, from that of the windows: writes (or adds to, with accumulate) rows of gradient,
+       multiplied by (mask > 0) at the end where mask is given; begin at even rows for speed. */
+    void (*pool_backward)(const imp_pooling *job, const imp_view *gradient, int accumulate, const imp_view *mask,
+                          int block_begin, int block_end, int row_begin, int row_end);
 
     /* Additive statistics of rows [row_begin, row_end): second[i * stride + j] = sum of F_i F_j for i in the blocks
        [block_begin, block_end) and j in blocks 0..block of i (the lower triangle by blocks, whole blocks on the

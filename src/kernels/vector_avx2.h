@@ -87,5 +87,16 @@ static inline vector blend(condition which, vector a, vector b) {
 static inline vector keep(condition which, vector a) {
     return _mm256_and_ps(which, a);
 }
+/* Whole numbers up to 127, as bytes. */
+static inline void store_bytes(uint8_t *to, vector a) {
+    __m256i whole = _mm256_cvtps_epi32(a);
+    __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(pairs, pairs));
+}
+/* Where the byte of the lane has this bit. */
+static inline condition has_bit(const uint8_t *from, int bit) {
+    __m256i bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)from)), one = _mm256_set1_epi32(1 << bit);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(bytes, one), one));
+}
 
 #endif

@@ -121,6 +121,14 @@ static inline vector blend(condition which, vector a, vector b) {
 static inline vector keep(condition which, vector a) {
     return _mm512_maskz_mov_ps(which, a);
 }
+/* Whole numbers up to 127, as bytes. */
+static inline void store_bytes(uint8_t *to, vector a) {
+    _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+}
+/* Where the byte of the lane has this bit. */
+static inline condition has_bit(const uint8_t *from, int bit) {
+    return _mm_test_epi8_mask(_mm_loadu_si128((const __m128i *)from), _mm_set1_epi8((char)(1 << bit)));
+}
 #endif
 
 #endif

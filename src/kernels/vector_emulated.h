@@ -10,6 +10,7 @@
 typedef float vector __attribute__((vector_size(64)));
 typedef uint32_t vector_bits __attribute__((vector_size(64)));
 typedef uint16_t vector_half __attribute__((vector_size(32)));
+typedef uint8_t vector_bytes __attribute__((vector_size(16)));
 typedef int32_t condition __attribute__((vector_size(64))); /* a lane is -1 where it holds, else 0 */
 
 #include "kernels/vector_operators.h"

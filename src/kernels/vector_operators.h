@@ -1,5 +1,5 @@
 /* What is alike for vectors of any width that are the compiler's own. Whoever includes it has declared vector, of floats,
-   and of as many lanes vector_bits, unsigned, and condition, signed, in which a lane is -1 where it holds, else 0. */
+   and of as many lanes vector_bits, unsigned, vector_bytes, and condition, signed, in which a lane is -1 where it holds, else 0. */
 #ifndef IMP_KERNELS_VECTOR_OPERATORS_H
 #define IMP_KERNELS_VECTOR_OPERATORS_H
 
@@ -37,6 +37,17 @@ static inline condition greater_or_nan(vector a, vector b) {
 /* a > b ? a : b, which is b when either is NaN. */
 static inline vector maximum(vector a, vector b) {
     return blend(greater(a, b), a, b);
+}
+/* Whole numbers up to 127, as bytes. */
+static inline void store_bytes(uint8_t *to, vector a) {
+    vector_bytes bytes = __builtin_convertvector(a, vector_bytes);
+    __builtin_memcpy(to, &bytes, sizeof bytes);
+}
+/* Where the byte of the lane has this bit. */
+static inline condition has_bit(const uint8_t *from, int bit) {
+    vector_bytes bytes;
+    __builtin_memcpy(&bytes, from, sizeof bytes);
+    return (__builtin_convertvector(bytes, vector_bits) & (1u << bit)) != 0;
 }
 /* The upper halves of the lanes, rounded to the nearest, ties to even; a NaN stays one: a vector in bf16. */
 static inline vector_bits round_half(vector a) {

@@ -27,6 +27,7 @@
 typedef float vector __attribute__((vector_size(16)));
 typedef uint32_t vector_bits __attribute__((vector_size(16)));
 typedef uint16_t vector_half __attribute__((vector_size(8)));
+typedef uint8_t vector_bytes __attribute__((vector_size(4)));
 typedef int32_t condition __attribute__((vector_size(16))); /* a lane is -1 where it holds, else 0 */
 /* In memory, wherever they lie: memcpy would bring vectors there through other registers. */
 typedef float stored_vector __attribute__((vector_size(16), aligned(4), may_alias));

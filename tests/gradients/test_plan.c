@@ -43,6 +43,14 @@ static const naive_layer branches[] = {
 static const imp_tap branches_taps[] = {
     {1, BOTH}, {2, IMP_TAP_STATISTICS}, {4, BOTH}, {7, BOTH}, {8, IMP_TAP_STATISTICS}};
 
+/* Pools at the ends of convolutions, whose own results nobody sees: with and without a ReLU, odd sizes, another padding. */
+static const naive_layer pooled[] = {
+    CONVOLUTION(0, 19, 3, 1), RELU(1), POOL(2), CONVOLUTION(3, 33, 3, 0), POOL(4),
+    CONVOLUTION(5, 16, 1, 1), RELU(6), POOL(7), CONVOLUTION(8, 5, 3, 1),
+};
+static const imp_tap pooled_taps[] = {{3, BOTH}, {8, IMP_TAP_STATISTICS}, {9, IMP_TAP_MAP}};
+static const imp_tap unpooled_taps[] = {{2, IMP_TAP_MAP}, {4, BOTH}, {7, IMP_TAP_STATISTICS}, {9, BOTH}};
+
 /* Kernels of other sizes, paddings smaller and larger than half of them, all of them readers of the pixels. */
 static const naive_layer kernels[] = {
     CONVOLUTION(0, 16, 5, 2),
@@ -74,6 +82,13 @@ static const fixture_case cases[] = {
      IMP_PADDING_REPLICATE, IMP_ELEMENT_F32},
     {"kernels", NETWORK(kernels, kernels_taps), 1, 8, 9, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
     {"kernels, batch, replicate", NETWORK(kernels, kernels_taps), 3, 6, 5, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE,
+     IMP_ELEMENT_F32},
+    {"pooled", NETWORK(pooled, pooled_taps), 2, 29, 22, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"pooled, replicate", NETWORK(pooled, pooled_taps), 1, 33, 40, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE,
+     IMP_ELEMENT_F32},
+    {"pooled on their own", NETWORK(pooled, unpooled_taps), 1, 31, 38, IMP_POOL_MAX, 0, IMP_PADDING_ZERO,
+     IMP_ELEMENT_F32},
+    {"pooled, average", NETWORK(pooled, pooled_taps), 2, 22, 27, IMP_POOL_AVERAGE, 2, IMP_PADDING_ZERO,
      IMP_ELEMENT_F32},
 };
 

@@ -39,6 +39,7 @@ static const naive_layer chain[] = {
     RELU(11), /* 11, 12 */
 };
 static const imp_tap all_taps[] = {{2, BOTH}, {4, IMP_TAP_STATISTICS}, {7, BOTH}, {9, BOTH}, {12, BOTH}};
+static const imp_tap few_taps[] = {{2, BOTH}, {12, BOTH}}; /* pools are the ends of convolutions */
 static const imp_tap pool_taps[] = {{0, BOTH}, {3, IMP_TAP_MAP}, {5, BOTH}, {8, BOTH}};
 
 #define NETWORK(layers, taps) layers, sizeof layers / sizeof layers[0], taps, sizeof taps / sizeof taps[0]
@@ -51,6 +52,9 @@ static const fixture_case cases[] = {
     {"chain, average, batch", NETWORK(chain, all_taps), 2, 62, 33, IMP_POOL_AVERAGE, 2, IMP_PADDING_REPLICATE,
      IMP_ELEMENT_F32},
     {"chain, low", NETWORK(chain, all_taps), 1, 23, 70, IMP_POOL_AVERAGE, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"pooled, odd", NETWORK(chain, few_taps), 1, 79, 19, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
+    {"pooled, average, batch", NETWORK(chain, few_taps), 2, 62, 33, IMP_POOL_AVERAGE, 2, IMP_PADDING_REPLICATE,
+     IMP_ELEMENT_F32},
     {"pools and pixels", NETWORK(chain, pool_taps), 1, 61, 21, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
 };
 
