@@ -21,8 +21,15 @@ static int open_model(imp_context *context, const imp_training_source *source, c
 
 int imp_recipe_open_teacher(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
                             imp_model **model) {
+    int status;
     *model = NULL;
-    return open_model(context, source, recipe->teacher.model, model);
+    status = open_model(context, source, recipe->teacher.model, model);
+    if (status != IMP_OK || imp_model_style_count(*model) == 0) return status;
+    return imp_fail(
+        context, IMP_ERR_ARGUMENT,
+        "\"loss_network\": %.60s is a network that paints, and losses look at one that sees pictures, such as "
+        "vgg19",
+        recipe->teacher.model);
 }
 
 static const char *architecture_name_at(const void *user, int index) {

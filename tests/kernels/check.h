@@ -62,6 +62,9 @@ double store_tolerance(const imp_kernels *kernels, double value);
 /* Whether all floats outside blocks and rows still are the guard. */
 int guarded(const test_map *map, int block_begin, int block_end, int row_begin, int row_end);
 
+/* check_winograd.c: all of the job, tiles and output blocks in pieces of random sizes, at most so many. */
+void run_winograd_steps(const imp_winograd *steps, const imp_convolution *job, int most_tiles, int most_blocks);
+
 /* ---- Outputs of convolutions: outputs.c -------------------------------------------------------------------------- */
 
 /* A table's convolution, or the depthwise one: blocks and rows of the output. */

@@ -186,21 +186,9 @@ static void check_backward(const imp_kernels *kernels, imp_pool_kind kind, const
 
 /* ---- At the ends of Winograd ------------------------------------------------------------------------------------- */
 
+/* In pieces, as windows must not depend on them either. */
 static void run_steps(const imp_winograd *steps, const imp_convolution *job) {
-    int in_blocks = imp_blocks(job->in.channels), blocks = imp_blocks(job->out.channels);
-    int tiles =
-        imp_winograd_tiles(job->out.width, steps->outputs) * imp_winograd_tiles(job->out.height, steps->outputs);
-    void *weights = take(imp_winograd_size(steps, blocks, imp_winograd_rows(job->in.channels)) * steps->factor_bytes);
-    void *input = take(imp_winograd_size(steps, in_blocks, tiles) * steps->factor_bytes);
-    float *products = take(imp_winograd_size(steps, blocks, tiles) * sizeof(float));
-
-    steps->transform_input(job, 0, in_blocks, 0, tiles, input);
-    steps->transform_weights(job, 0, blocks, weights);
-    steps->multiply(job, 0, blocks, 0, tiles, weights, input, products);
-    steps->transform_output(job, 0, blocks, 0, tiles, products);
-    free(weights);
-    free(input);
-    free(products);
+    run_winograd_steps(steps, job, 7, 2);
 }
 
 /* Whether a pixel that the choice names has the window's greatest value: of bf16 several may, once they are rounded. */

@@ -93,8 +93,7 @@ static void test_free(winograd_test *test) {
     free(test->exact);
 }
 
-/* Tiles and output blocks in pieces of random sizes, at most so many. */
-static void run(const imp_winograd *steps, const imp_convolution *job, int most_tiles, int most_blocks) {
+void run_winograd_steps(const imp_winograd *steps, const imp_convolution *job, int most_tiles, int most_blocks) {
     int in_blocks = imp_blocks(job->in.channels), blocks = imp_blocks(job->out.channels), next_tile, next_block;
     int tiles =
         imp_winograd_tiles(job->out.width, steps->outputs) * imp_winograd_tiles(job->out.height, steps->outputs);
@@ -139,7 +138,7 @@ static output_range range_of(const void *user, const imp_kernels *kernels, int c
 
 static void run_steps(const void *user, const imp_kernels *kernels, const imp_convolution *job, int in_pieces) {
     (void)kernels;
-    run(((const steps_test *)user)->steps, job, in_pieces ? 20 : INT_MAX, in_pieces ? 3 : INT_MAX);
+    run_winograd_steps(((const steps_test *)user)->steps, job, in_pieces ? 20 : INT_MAX, in_pieces ? 3 : INT_MAX);
 }
 
 static void check_steps(winograd_test *test, const imp_kernels *kernels, const imp_winograd *steps, int masked) {
@@ -167,7 +166,7 @@ static void check_nan(const imp_kernels *kernels, const imp_winograd *steps) {
     test.job.relu = 1;
     test.job.in = *map_give(&test.in, kernels);
     test.job.out = *map_give(&test.before, kernels);
-    run(steps, &test.job, 7, 1);
+    run_winograd_steps(steps, &test.job, 7, 1);
     map_take(&test.before, kernels);
     for (int y = 0; y < 25; y++)
         for (int x = 0; x < 26; x++) {

@@ -453,6 +453,29 @@ static void a_painting_may_be_a_line(void **state) {
     bench_end(&on);
 }
 
+static int painter(void *user, imp_context *context, const char *name, imp_model **made) {
+    const int options[] = {16, 1, 1};
+    int status = imp_model_make(context, imp_architecture_find(imp_architectures, "fine"), options, made);
+    (void)user, (void)name;
+    if (!status) status = imp_model_set_styles(context, *made, "one");
+    return status;
+}
+
+static void a_painter_does_not_judge(void **state) {
+    const char *recipe_text = STYLER("");
+    imp_training_source painters = bench_source;
+    imp_context *context = make_context(1, 0);
+    imp_recipe *recipe;
+    imp_learner learner;
+    (void)state;
+    painters.model = painter;
+    assert_int_equal(imp_recipe_read(context, recipe_text, strlen(recipe_text), "r.json", &recipe), IMP_OK);
+    assert_int_equal(imp_learner_create(context, recipe, &painters, &learner), IMP_ERR_ARGUMENT);
+    assert_non_null(strstr(imp_error(context), "\"loss_network\": tiny is a network that paints"));
+    imp_recipe_free(recipe);
+    imp_context_free(context);
+}
+
 static void wrong_recipes_are_refused(void **state) {
 #define WITH(network, losses)                                                                                          \
     "{\"task\": \"style\", \"network\": " network ", \"loss_network\": {\"model\": \"tiny\"}, \"losses\": " losses     \
@@ -575,6 +598,7 @@ int main(void) {
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(a_missing_crop_keeps_its_status),
         cmocka_unit_test(a_painting_may_be_a_line),
+        cmocka_unit_test(a_painter_does_not_judge),
         cmocka_unit_test(wrong_recipes_are_refused),
         cmocka_unit_test(directions_hold_what_there_is),
         cmocka_unit_test(few_channels_tell_the_others),
