@@ -3,7 +3,7 @@
 
 usage: table.py [--only PART,...] [--build build-normal] [--figures figures.json] [--plot plot.svg]
                 [--size 512] [--repeats 4] [--rounds 3] [--threads N] [--model vgg19.safetensors]
-                [--reference FILE.json --photo PICTURE --style PICTURE] [--sketch-share 0.5]
+                [--reference FILE.json --photo PICTURE --style PICTURE] [--sketch-share 0.45]
 
 The parts, each some seconds to minutes long:
     pytorch   an iteration of Gatys' method and its memory, in f32 and bf16, beside PyTorch
@@ -18,8 +18,7 @@ The parts, each some seconds to minutes long:
     loss      the time to the losses that 500 steps of PyTorch's Adam reach, after the reference of trajectory.py
     training  a training step of the styler `fine` beside PyTorch
     students  an iteration on each network that stands in for VGG19, and training steps with `thin`, beside VGG19
-    sketch    the time to the same losses with a student first and VGG19 last, beside VGG19 alone: in one run, and as a
-              run of its own at half the pixels before it
+    sketch    the time to the same losses with a student first and VGG19 last, beside VGG19 alone
     estimates
               what was foretold of memory and time, beside what it came to
 
@@ -37,7 +36,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 import figures
 
@@ -382,40 +380,26 @@ def part_estimates(a):
     return results, rows
 
 
-FIRST_SIDE, FIRST_STEPS = 0.5 ** 0.5, 30  # of a first run of its own: half the pixels
-
-
-def time_after(a, goal, name):
-    """time_to of VGG19 from a picture that a student painted at half the pixels, that run's whole time included."""
-    with tempfile.TemporaryDirectory() as folder:
-        first, side = folder + "/first.png", str(round(FIRST_SIDE * a.size))
-        began = time.monotonic()
-        run([a.impasto, "optimize", a.photo, "--style", a.style, "--size", side, "--style-size", side, "--preset", "fast",
-             "--features", student(a, name), "--iterations", FIRST_STEPS, "--least-gain", "0", "-o", first, "--threads",
-             a.threads, "--json"])
-        before = time.monotonic() - began
-        reached = time_to(a, goal, "--init", first)
-    return {key: at and at | {"seconds": before + at["seconds"]} for key, at in reached.items()}
+SKETCHED_STEPS = 100  # in all, of which the sketch has --sketch-share
 
 
 def part_sketch(a):
-    small = {f"{name} at {FIRST_SIDE * a.size:.0f}x{FIRST_SIDE * a.size:.0f}": name for name in STUDENTS}
-    firsts = [*STUDENTS, *small]
     rows = [{"figure": f"time to the total loss after {STEPS} steps of PyTorch's Adam, {name} first and VGG19 last, over that "
-                       "of VGG19 alone", "least": "0.9 times", "aim": "0.6 times"} for name in firsts]
+                       "of VGG19 alone", "least": "0.9 times", "aim": "0.6 times"} for name in STUDENTS]
     goal = goal_of(a)
     if not goal:
         return {}, [made | {"absent": "needs --reference, --photo and --style"} for made in rows]
-    results = {name: [] for name in ("VGG19", *firsts)}
+    results = {name: [] for name in ("VGG19", *STUDENTS)}
     for _ in range(a.rounds):
         for name in [name for name in results if isinstance(results[name], list)]:
-            sketch = ["--sketch", str(student(a, name)), "--sketch-share", a.sketch_share] if name in STUDENTS else []
+            sketch = ["--sketch", str(student(a, name)), "--sketch-share", a.sketch_share, "--iterations",
+                      str(SKETCHED_STEPS)] if name in STUDENTS else []
             try:
-                results[name].append(time_after(a, goal, small[name]) if name in small else time_to(a, goal, *sketch))
+                results[name].append(time_to(a, goal, *sketch))
                 print(name, results[name][-1], file=sys.stderr, flush=True)
             except Absent as absence:
                 results[name] = str(absence)
-    for made, name in zip(rows, firsts):
+    for made, name in zip(rows, STUDENTS):
         if missing := absent(results, "VGG19", name):
             made |= missing
             continue
@@ -458,7 +442,7 @@ def main():
     parser.add_argument("--model", default=models + "/vgg19.safetensors")
     for name, number in (("size", 512), ("repeats", 4), ("rounds", 3), ("threads", os.cpu_count())):
         parser.add_argument("--" + name, type=int, default=number)
-    parser.add_argument("--sketch-share", default="0.5")
+    parser.add_argument("--sketch-share", default="0.45")
     for name in ("reference", "photo", "style"):
         parser.add_argument("--" + name)
     a = parser.parse_args()

@@ -6,6 +6,8 @@
 
 /* Window heights that are tried for a part: the whole, then from a half down, six for each halving. */
 #define MAX_HEIGHTS 96
+/* Sizes below that of the lowest windows that are asked for where even they take too much. */
+#define LEAST_ATTEMPTS 16
 /* Halvings of what is asked for, until the pieces of a layout fit together: to a thousandth of the memory. */
 #define FIT_ATTEMPTS 10
 
@@ -348,15 +350,33 @@ static int lay_out(const chooser *made, unsigned cuts, uint64_t memory, imp_stri
     return 1;
 }
 
+/* The layout with these cuts that takes the least, and what was asked for. Mostly that of the lowest windows; but in those
+   convolutions may go a way that takes more. */
+static int find_least(const chooser *made, unsigned cuts, uint64_t memory, imp_strips_layout *layout, uint64_t *asked) {
+    imp_strips_layout tried;
+    uint64_t lowest;
+
+    *asked = 0;
+    if (!lay_out(made, cuts, 0, layout)) return 0;
+    lowest = layout->bytes;
+    for (uint64_t i = 1; i < LEAST_ATTEMPTS && layout->bytes > memory; i++) {
+        uint64_t wanted = lowest / LEAST_ATTEMPTS * i;
+
+        if (!lay_out(made, cuts, wanted, &tried)) return 0;
+        if (tried.bytes < layout->bytes) *layout = tried, *asked = wanted;
+    }
+    return 1;
+}
+
 /* The same, within memory where that can be: what fits piece by piece leaves gaps when it is placed, so that the most to
    ask for is found by halving. */
 static int fit(const chooser *made, unsigned cuts, uint64_t memory, imp_strips_layout *layout) {
-    uint64_t fits = 0, too_much = memory;
+    uint64_t fits, too_much = memory;
     imp_strips_layout tried;
 
     if (!lay_out(made, cuts, memory, layout)) return 0;
     if (layout->bytes <= memory) return 1;
-    if (!lay_out(made, cuts, 0, layout)) return 0;
+    if (!find_least(made, cuts, memory, layout, &fits)) return 0;
     for (int i = 0; i < FIT_ATTEMPTS && layout->bytes <= memory; i++) {
         uint64_t middle = fits + (too_much - fits) / 2;
 

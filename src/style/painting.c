@@ -419,11 +419,11 @@ int imp_paint_losses(imp_painting *painting, float *gradient) {
     return status;
 }
 
-/* How much more than its weight the content counts now. */
+/* How much more than its weight the content counts now. That the last scale begins with a sketch's picture changes nothing:
+   the lead lets the main networks' style in as slowly as into a photo, without it they take a tenth more iterations. */
 static double content_lead(const imp_painting *painting) {
     const imp_settings *settings = &painting->settings;
     double share = 0;
-    if (imp_settings_goes_on(settings, painting->scale)) return 1;
     if (settings->count_iterations)
         share = imp_course_share(0, painting->scale_iteration, current(painting)->iterations);
     if (settings->time_limit > 0)

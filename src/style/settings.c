@@ -350,11 +350,6 @@ int imp_settings_resolve(imp_context *context, const imp_model *model, int photo
     return IMP_OK;
 }
 
-int imp_settings_goes_on(const imp_settings *settings, int scale) {
-    const imp_scale *at = &settings->scales[scale];
-    return scale > 0 && at[-1].iterations > 0 && imp_canvas_is_same(&at[-1].canvas, &at->canvas);
-}
-
 int imp_settings_is_last(const imp_settings *settings, int scale) {
     for (int i = scale + 1; i < settings->scale_count; i++)
         if (settings->scales[i].iterations > 0) return 0;

@@ -70,9 +70,6 @@ int imp_settings_least_side(const imp_settings *settings);
    shorter side reaches the deepest layer. */
 imp_canvas imp_settings_style_canvas(const imp_settings *settings, const imp_canvas *whole, const imp_canvas *beside);
 
-/* Whether the scale only goes on with the picture of the one before, at its size. */
-int imp_settings_goes_on(const imp_settings *settings, int scale);
-
 /* Whether no scale after that one has iterations. */
 int imp_settings_is_last(const imp_settings *settings, int scale);
 
