@@ -25,12 +25,15 @@ typedef struct imp_map_pooling {
     imp_map windows, choices;
 } imp_map_pooling;
 
-/* Convolution of whole maps; the fields are those of imp_convolution. With pool the result is pooled and out a shape
-   alone; with unpool in is one, of the gradient that pooling hands back. */
+/* A convolution beside 2x2 pooling: its result is pooled, and out a shape alone; or it reads the gradient that pooling hands
+   back, of which in is the shape. */
+typedef enum imp_pool_side { IMP_POOL_NOWHERE, IMP_POOL_BEHIND, IMP_POOL_BEFORE } imp_pool_side;
+
+/* Convolution of whole maps; the fields are those of imp_convolution. */
 typedef struct imp_map_convolution {
     imp_map in, out;
-    int pool, unpool;
-    imp_map_pooling pooling; /* of either */
+    imp_pool_side pool;
+    imp_map_pooling pooling;
     imp_layer_weights weights;
     int kernel, stride, pad, dilation, groups;
     int spread; /* in is read as if between its pixels there were so many of zeros, less one: backward of a stride; 0: 1 */

@@ -255,11 +255,11 @@ static size_t thread_scratch(const imp_map_convolution *map, const imp_kernels *
     return imp_round_up(kernels->convolve_scratch(&convolution, piece_rows(map, threads)), IMP_ALIGNMENT);
 }
 
-/* The map between a convolution and its pooling, which direct kernels need: before or behind them; in blocks of floats. */
+/* Of the map between a convolution and its pooling, which direct kernels need; in whole cache lines. */
 static size_t whole_floats(const imp_map_convolution *map) {
-    const imp_map *whole = map->pool ? &map->out : &map->in;
+    const imp_map *whole = map->pool == IMP_POOL_BEHIND ? &map->out : &map->in;
 
-    return map->pool || map->unpool ? imp_round_up(imp_map_floats(whole), IMP_BLOCK) : 0;
+    return map->pool ? imp_round_up(imp_map_floats(whole), IMP_BLOCK) : 0;
 }
 
 /* Floats of scratch for so many threads. */
@@ -351,27 +351,22 @@ static void convolve_direct(imp_context *context, const imp_map_convolution *map
 /* By way of the whole map, in scratch. */
 static void convolve_beside_pool(imp_context *context, const imp_map_convolution *map) {
     imp_map_convolution direct = *map;
-    imp_map *whole = map->pool ? &direct.out : &direct.in;
+    imp_map *whole = map->pool == IMP_POOL_BEHIND ? &direct.out : &direct.in;
 
-    direct.pool = direct.unpool = 0;
+    direct.pool = IMP_POOL_NOWHERE;
     direct.scratch += whole_floats(map);
     imp_map_place(whole, map->scratch);
-    if (map->unpool) pool_backward(context, &map->pooling, whole, 0, NULL);
+    if (map->pool == IMP_POOL_BEFORE) pool_backward(context, &map->pooling, whole, 0, NULL);
     convolve_direct(context, &direct);
-    if (map->pool) pool(context, &map->pooling, whole);
+    if (map->pool == IMP_POOL_BEHIND) pool(context, &map->pooling, whole);
 }
 
 void imp_cpu_convolve(imp_context *context, const imp_map_convolution *map) {
     const imp_winograd *steps = imp_cpu_find_winograd(context, map);
-    imp_map out = map->out;
+    imp_map out = map->pool == IMP_POOL_BEHIND ? map->pooling.windows : map->out;
 
-    if (map->pool) out = map->pooling.windows;
-    if (!steps && (map->pool || map->unpool)) {
-        convolve_beside_pool(context, map);
-        return;
-    }
     if (!steps) {
-        convolve_direct(context, map);
+        (map->pool ? convolve_beside_pool : convolve_direct)(context, map);
         return;
     }
     imp_cpu_winograd(context, map, steps);

@@ -91,7 +91,14 @@ static size_t factor_bytes(const imp_winograd *steps, int blocks, int rows) {
     return imp_round_up(imp_winograd_size(steps, blocks, rows) * steps->factor_bytes, IMP_ALIGNMENT);
 }
 
-/* Everything but the memory; returns the bytes of scratch that it takes. */
+/* Of what the second way makes at a time, or more: no less for fewer tiles. */
+static size_t input_bytes(const winograd_job *job) {
+    size_t all = (size_t)job->units * job->input, most = job->input > INPUT_BYTES ? job->input : INPUT_BYTES;
+
+    return all < most ? all : most;
+}
+
+/* Everything but the memory; returns the bytes of scratch that it takes, which are no more for fewer rows. */
 static size_t lay_out(int threads, const imp_map_convolution *map, const imp_winograd *steps, winograd_job *job) {
     const imp_view *in = &map->in.view, *out = &map->out.view;
     int whole;
@@ -110,14 +117,15 @@ static size_t lay_out(int threads, const imp_map_convolution *map, const imp_win
     job->units_at_once = all_weights > WEIGHTS_BYTES && job->panels >= 2 * threads;
     job->unit_tiles = imp_smaller(imp_divide_up(UNIT_TILES, steps->tiles) * steps->tiles, job->tiles);
     job->picture_units = imp_divide_up(job->tiles, job->unit_tiles);
-    job->unit_tiles = imp_divide_up(job->tiles, job->picture_units); /* as even as can be */
     job->units = job->picture_units * map->out.batch;
+    /* Room for the largest unit: in fewer rows, as in a window, even ones may have more tiles. */
     job->input = factor_bytes(steps, job->in_blocks, job->unit_tiles);
     job->products = imp_winograd_size(steps, PANEL_BLOCKS, job->unit_tiles) * sizeof(float);
+    job->unit_tiles = imp_divide_up(job->tiles, job->picture_units); /* as even as can be */
     if (!job->units_at_once) return all_weights + (size_t)threads * (job->input + job->products);
     whole = (int)(INPUT_BYTES / job->input);
     job->units_at_once = imp_smaller(whole < 1 ? 1 : whole, job->units);
-    return (size_t)job->units_at_once * job->input + (size_t)threads * (job->panel + job->products);
+    return input_bytes(job) + (size_t)threads * (job->panel + job->products);
 }
 
 size_t imp_cpu_winograd_scratch(const imp_map_convolution *map, const imp_winograd *steps, int threads) {
@@ -138,9 +146,9 @@ static void find_unit(const winograd_job *job, int index, winograd_unit *unit) {
     int picture = index / job->picture_units, place = index % job->picture_units;
 
     imp_cpu_view_convolution(job->map, picture, NULL, &unit->convolution, &unit->mask);
-    if (job->map->pool || job->map->unpool) unit->pooling = imp_cpu_view_pooling(&job->map->pooling, picture);
-    if (job->map->pool) unit->convolution.pool = &unit->pooling;
-    if (job->map->unpool) unit->convolution.unpool = &unit->pooling;
+    if (job->map->pool) unit->pooling = imp_cpu_view_pooling(&job->map->pooling, picture);
+    if (job->map->pool == IMP_POOL_BEHIND) unit->convolution.pool = &unit->pooling;
+    if (job->map->pool == IMP_POOL_BEFORE) unit->convolution.unpool = &unit->pooling;
     unit->tile_begin = place * job->unit_tiles;
     unit->tile_end = imp_smaller(unit->tile_begin + job->unit_tiles, job->tiles);
 }

@@ -51,14 +51,15 @@ typedef struct imp_node {
     int level;         /* pools between the plan's input and its value */
     int reach;         /* rows on either side of an own one that the plan's output depends on: see imp_plan_needed */
     int relu;          /* the value is clamped at 0, so that its gradient is masked by value > 0 */
-    int pool;          /* the layer of 2x2 pooling, or the one that is the end of a convolution's node; -1: none */
-    int pooled_relu;   /* between a convolution and its pooling: choices are the mask */
+    int pool;          /* the layer of the 2x2 pooling that a convolution's node ends in; -1: none */
+    int pooled_relu;   /* a ReLU between the two: choices are the mask */
     int tap;           /* index into the plan's taps; -1: none */
     int last_consumer; /* the last node that reads the value; -1: none */
 
     imp_padding padding; /* how the value's halo is filled, and where its gradient goes */
     imp_map value, gradient;
-    imp_map choices; /* imp_pooling's, in IMP_REGION_STATE; batch 0: none */
+    imp_view unpooled; /* a convolution's result before its pool: a shape alone */
+    imp_map choices;   /* imp_pooling's, in IMP_REGION_STATE; batch 0: none */
     imp_region regions[IMP_REGION_KINDS];
     imp_layer_weights weights[2]; /* forward and backward */
 
@@ -102,7 +103,7 @@ int imp_plan_compile(imp_context *context, const imp_network *network, const imp
                      imp_plan_part part, imp_plan **plan);
 
 /* plan.c: points the nodes to the arena, asks the backend for weights, walks the nodes forward. again: for what
-   backward reads alone, without statistics and a part's output. */
+   backward reads alone, without statistics, and without a part's output where that leaves nothing for backward. */
 void imp_plan_place(imp_plan *plan, float *arena);
 int imp_plan_prepare(imp_plan *plan);
 void imp_plan_run(imp_plan *plan, int again);
@@ -128,7 +129,7 @@ static inline imp_map imp_plan_own(const imp_plan *plan, const imp_node *node, c
 }
 
 /* Those rows of a map of the node's shape on which the plan's own rows depend. In a window work is done on these alone:
-   in values the others are not there, in gradients they are zero. */
+   in values the others are not there, in gradients they are zero, or Winograd's rounding of it. */
 static inline int imp_plan_needed_begin(const imp_plan *plan, const imp_node *node) {
     int begin = (plan->own_begin >> node->level) - node->reach;
 

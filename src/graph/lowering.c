@@ -149,27 +149,27 @@ static int reads(const imp_layer *layer, int input) {
     return layer->input == input || (imp_operation_find(layer->kind)->inputs == 2 && layer->second == input);
 }
 
-/* Whether the ReLU in this layer can be the end of the node that makes its input: nobody else
-   sees the value before it. */
-static int can_fuse(const imp_plan *plan, const int *needed, int relu) {
+/* Whether the layer can be the end of the node that makes its input: nobody else sees the value before it. */
+static int reads_alone(const imp_plan *plan, const int *needed, int layer) {
     const imp_layer *layers = plan->network->layers;
-    int input = layers[relu].input, readers = 0;
+    int input = layers[layer].input, readers = 0;
 
-    if (layers[relu].kind != IMP_OPERATION_RELU || !imp_operation_find(layers[input].kind)->fuses_relu) return 0;
     for (int i = input + 1; i < plan->network->layer_count; i++) readers += needed[i] && reads(&layers[i], input);
-    return readers == 1 && tap_of_layer(plan, input) < 0 && layers[relu].channels == layers[input].channels;
+    return readers == 1 && tap_of_layer(plan, input) < 0 && layers[layer].channels == layers[input].channels;
 }
 
-/* Whether this pool can be the end of the node that makes its input. In training the gradient before it is asked for. */
-static int can_fuse_pool(const imp_plan *plan, const int *needed, int pool, const imp_node *node) {
+static int can_fuse_relu(const imp_plan *plan, const int *needed, int relu) {
     const imp_layer *layers = plan->network->layers;
-    int input = layers[pool].input, readers = 0;
 
-    if (layers[pool].kind != IMP_OPERATION_POOL || !node->operation->fuses_pool || node->pool >= 0 ||
-        layers[node->layer].stride != 1 || plan->options.training)
-        return 0;
-    for (int i = input + 1; i < plan->network->layer_count; i++) readers += needed[i] && reads(&layers[i], input);
-    return readers == 1 && tap_of_layer(plan, input) < 0;
+    return layers[relu].kind == IMP_OPERATION_RELU && imp_operation_find(layers[layers[relu].input].kind)->fuses_relu &&
+           reads_alone(plan, needed, relu);
+}
+
+/* In training the gradient before the pool is asked for. With a stride rows of the input are not those of the result, as
+   set_result has it. */
+static int can_fuse_pool(const imp_plan *plan, const int *needed, int pool, const imp_node *node) {
+    return plan->network->layers[pool].kind == IMP_OPERATION_POOL && node->operation->fuses_pool && node->pool < 0 &&
+           imp_node_layer(plan, node)->stride == 1 && !plan->options.training && reads_alone(plan, needed, pool);
 }
 
 /* needed[layer]: whether a tap's value depends on it. */
@@ -215,7 +215,7 @@ static void make_nodes(imp_plan *plan, const int *needed, int *node_of) {
     for (int i = 0; i < plan->network->layer_count; i++) {
         const imp_layer *layer = &plan->network->layers[i];
         int kept = i > 0 && i == plan->options.input_layer;
-        int fused = needed[i] && !kept && can_fuse(plan, needed, i);
+        int fused = needed[i] && !kept && can_fuse_relu(plan, needed, i);
         int pooled = needed[i] && !kept && i > 0 && can_fuse_pool(plan, needed, i, &plan->nodes[node_of[layer->input]]);
         imp_node *node;
 
@@ -259,18 +259,19 @@ static int lay_out_map(imp_plan *plan, const imp_node *node, imp_map *map, int h
                     value_name(plan, node));
 }
 
-/* A convolution's result, whose shape the value has, becomes pooled. It may still need a map for a while, as large as the
-   backward pass of the convolution reads. */
-static int pool_shape_of(imp_plan *plan, imp_node *node) {
+/* The value, which has the shape of a convolution's result, becomes pooled. That result may still be a map for a while, with a
+   halo as the way back reads it. */
+static int pool_value(imp_plan *plan, imp_node *node) {
     const imp_layer *layer = imp_node_layer(plan, node), *pool = &plan->network->layers[node->pool];
     imp_map whole = node->value;
     imp_view *out = &node->value.view;
     int status = lay_out_map(plan, node, &whole, layer->kernel * imp_layer_dilation(layer));
 
-    if (status == IMP_OK) status = imp_operation_pool.shape(plan, pool, &whole.view, NULL, out);
+    node->unpooled = whole.view;
+    if (status == IMP_OK) status = imp_operation_pool.shape(plan, pool, &node->unpooled, NULL, out);
     if (status != IMP_OK) return status;
     node->work[IMP_WORK_FORWARD].operations +=
-        plan->options.batch * imp_operation_pool.operations(pool, &whole.view, out);
+        plan->options.batch * imp_operation_pool.operations(pool, &node->unpooled, out);
     return IMP_OK;
 }
 
@@ -288,7 +289,7 @@ static int infer_shapes(imp_plan *plan) {
             return imp_fail(plan->context, IMP_ERR_FORMAT, "layer %s of network %s: %d channels where %d come in",
                             layer->name, plan->network->architecture, layer->channels, out->channels);
         node->work[IMP_WORK_FORWARD].operations = plan->options.batch * node->operation->operations(layer, in, out);
-        if (node->pool >= 0) status = pool_shape_of(plan, node);
+        if (node->pool >= 0) status = pool_value(plan, node);
         if (status != IMP_OK) return status;
         node->gradient.view = *out;
         node->work[IMP_WORK_BACKWARD].operations = node->work[IMP_WORK_FORWARD].operations;

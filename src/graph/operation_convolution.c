@@ -77,7 +77,7 @@ static int convolution_prepare(imp_plan *plan, imp_node *node) {
 }
 
 /* What a pooled result was before, as a shape alone. Cannot overflow: lowering tried. */
-static imp_map shape_of(const imp_plan *plan, const imp_node *node, int height, int width, int halo) {
+static imp_map unpooled_shape(const imp_plan *plan, const imp_node *node, int height, int width, int halo) {
     imp_map shape;
 
     imp_map_layout(&shape, plan->options.element, plan->options.batch, node->value.view.channels, height, width, halo);
@@ -92,23 +92,26 @@ static imp_map forward_input(const imp_plan *plan, const imp_node *node, int beg
     return plan->has_windows ? imp_map_band(input, begin, end) : *input;
 }
 
-/* The result is pooled: of two rows of it each one, so that what is left over is not computed. */
-static void pool_result(const imp_plan *plan, const imp_node *node, imp_map_convolution *job) {
+/* What forward reads and writes. Of a pooled result two rows for each: what is left over is not computed. */
+static void set_result(const imp_plan *plan, const imp_node *node, imp_map_convolution *job) {
     int begin = imp_plan_needed_begin(plan, node), end = imp_plan_needed_end(plan, node);
 
-    job->pool = 1;
+    if (node->pool < 0) {
+        job->in = forward_input(plan, node, begin, end);
+        job->out = imp_map_band(&node->value, begin, end);
+        job->rows = node->value.view.height;
+        return;
+    }
+    job->pool = IMP_POOL_BEHIND;
     job->pooling = imp_pooling_job(plan, node, &node->value, begin, end);
     job->in = forward_input(plan, node, 2 * begin, 2 * end);
-    job->out = shape_of(plan, node, 2 * (end - begin), 2 * node->value.view.width, 0);
+    job->out = unpooled_shape(plan, node, 2 * (end - begin), 2 * node->value.view.width, 0);
     job->rows = 2 * node->value.view.height;
 }
 
 static imp_map_convolution forward_job(const imp_plan *plan, const imp_node *node) {
     const imp_layer *layer = imp_node_layer(plan, node);
     imp_map_convolution job = {
-        .in = forward_input(plan, node, imp_plan_needed_begin(plan, node), imp_plan_needed_end(plan, node)),
-        .out = imp_plan_needed(plan, node, &node->value),
-        .rows = node->value.view.height,
         .weights = node->weights[0],
         .kernel = layer->kernel,
         .stride = layer->stride,
@@ -119,7 +122,7 @@ static imp_map_convolution forward_job(const imp_plan *plan, const imp_node *nod
         .scratch = imp_node_region(plan, node, IMP_REGION_SCRATCH),
     };
 
-    if (node->pool >= 0) pool_result(plan, node, &job);
+    set_result(plan, node, &job);
     return job;
 }
 
@@ -129,7 +132,7 @@ static int writes_all_rows(const imp_plan *plan, const imp_node *node) {
 }
 
 /* The first row of the input's gradient that backward writes. Of pooled pixels whole windows are read: a row that comes with
-   them is zero too. */
+   them is zero but for rounding. */
 static int backward_begin(const imp_plan *plan, const imp_node *node) {
     int begin = imp_plan_needed_begin(plan, imp_node_input(plan, node, 0));
 
@@ -145,28 +148,24 @@ static imp_map backward_rows(const imp_plan *plan, const imp_node *node, const i
     return imp_map_band(map, backward_begin(plan, node), end);
 }
 
-/* The gradient that backward reads is that of windows. */
-static void unpool_gradient(const imp_plan *plan, const imp_node *node, imp_map_convolution *job) {
-    const imp_layer *layer = imp_node_layer(plan, node);
-    int begin = backward_begin(plan, node);
-    imp_view whole;
+/* What backward reads. */
+static void set_gradient(const imp_plan *plan, const imp_node *node, imp_map_convolution *job) {
+    int begin = backward_begin(plan, node), rows = job->out.view.height, all = writes_all_rows(plan, node);
 
-    convolution_shape(plan, layer, &imp_node_input(plan, node, 0)->value.view, NULL, &whole); /* as when compiled */
-    if (!writes_all_rows(plan, node)) whole.height = job->out.view.height;
-    job->unpool = 1;
+    if (node->pool < 0) {
+        job->in = all ? node->gradient : imp_map_band(&node->gradient, begin, begin + rows);
+        return;
+    }
+    job->pool = IMP_POOL_BEFORE;
     job->pooling = imp_pooling_job(plan, node, &node->gradient, begin / 2, node->gradient.view.height);
-    job->in = shape_of(plan, node, whole.height, whole.width, halo_of(job->pad));
+    job->in = unpooled_shape(plan, node, all ? node->unpooled.height : rows, node->unpooled.width, halo_of(job->pad));
 }
 
 static imp_map_convolution backward_job(const imp_plan *plan, const imp_node *node) {
     const imp_node *input = imp_node_input(plan, node, 0);
     const imp_layer *layer = imp_node_layer(plan, node);
-    int begin = backward_begin(plan, node);
-    imp_map out = backward_rows(plan, node, &input->gradient);
     imp_map_convolution job = {
-        .in = writes_all_rows(plan, node) ? node->gradient
-                                          : imp_map_band(&node->gradient, begin, begin + out.view.height),
-        .out = out,
+        .out = backward_rows(plan, node, &input->gradient),
         .rows = input->gradient.view.height + 2 * wanted_halo(plan, node),
         .weights = node->weights[1],
         .kernel = layer->kernel,
@@ -178,7 +177,7 @@ static imp_map_convolution backward_job(const imp_plan *plan, const imp_node *no
         .scratch = imp_node_region(plan, node, IMP_REGION_BACKWARD_SCRATCH),
     };
 
-    if (node->pool >= 0) unpool_gradient(plan, node, &job);
+    set_gradient(plan, node, &job);
     return job;
 }
 

@@ -350,8 +350,8 @@ static int lay_out(const chooser *made, unsigned cuts, uint64_t memory, imp_stri
     return 1;
 }
 
-/* The layout with these cuts that takes the least, and what was asked for. Mostly that of the lowest windows; but in those
-   convolutions may go a way that takes more. */
+/* A layout with these cuts that takes no more than memory, or else the least, and what was asked for. Mostly that of the lowest
+   windows; but in those convolutions may go a way that takes more. */
 static int find_least(const chooser *made, unsigned cuts, uint64_t memory, imp_strips_layout *layout, uint64_t *asked) {
     imp_strips_layout tried;
     uint64_t lowest;
@@ -362,6 +362,7 @@ static int find_least(const chooser *made, unsigned cuts, uint64_t memory, imp_s
     for (uint64_t i = 1; i < LEAST_ATTEMPTS && layout->bytes > memory; i++) {
         uint64_t wanted = lowest / LEAST_ATTEMPTS * i;
 
+        if (wanted >= memory) break;
         if (!lay_out(made, cuts, wanted, &tried)) return 0;
         if (tried.bytes < layout->bytes) *layout = tried, *asked = wanted;
     }

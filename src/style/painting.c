@@ -424,6 +424,7 @@ int imp_paint_losses(imp_painting *painting, float *gradient) {
 static double content_lead(const imp_painting *painting) {
     const imp_settings *settings = &painting->settings;
     double share = 0;
+    if (settings->count_iterations && current(painting)->iterations == 1) return 1; /* the lead must come to its end */
     if (settings->count_iterations)
         share = imp_course_share(0, painting->scale_iteration, current(painting)->iterations);
     if (settings->time_limit > 0)

@@ -66,7 +66,7 @@ int imp_trainee_write(const imp_trainee *trainee, const char *path, imp_storage 
 /* How a recipe's precision is had on this machine. */
 imp_element imp_recipe_element(const imp_context *context, int precision);
 
-/* The model that the recipe calls loss network. */
+/* The model that the recipe calls loss network. IMP_ERR_ARGUMENT: it paints. */
 int imp_recipe_open_teacher(imp_context *context, const imp_recipe *recipe, const imp_training_source *source,
                             imp_model **model);
 

@@ -42,6 +42,12 @@ static const imp_tap all_taps[] = {{2, BOTH}, {4, IMP_TAP_STATISTICS}, {7, BOTH}
 static const imp_tap few_taps[] = {{2, BOTH}, {12, BOTH}}; /* pools are the ends of convolutions */
 static const imp_tap pool_taps[] = {{0, BOTH}, {3, IMP_TAP_MAP}, {5, BOTH}, {8, BOTH}};
 
+/* Pools behind the pixels' own reader, behind a kernel that reads nothing around, and behind no ReLU. */
+static const naive_layer pooled[] = {
+    CONVOLUTION(0, 19, 3, 1), RELU(1), POOL(2), CONVOLUTION(3, 33, 1, 0), POOL(4), CONVOLUTION(5, 16, 3, 1), RELU(6),
+};
+static const imp_tap pooled_taps[] = {{3, BOTH}, {7, BOTH}};
+
 #define NETWORK(layers, taps) layers, sizeof layers / sizeof layers[0], taps, sizeof taps / sizeof taps[0]
 
 static const fixture_case cases[] = {
@@ -55,8 +61,19 @@ static const fixture_case cases[] = {
     {"pooled, odd", NETWORK(chain, few_taps), 1, 79, 19, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
     {"pooled, average, batch", NETWORK(chain, few_taps), 2, 62, 33, IMP_POOL_AVERAGE, 2, IMP_PADDING_REPLICATE,
      IMP_ELEMENT_F32},
+    {"pooled at once, replicate", NETWORK(pooled, pooled_taps), 1, 67, 23, IMP_POOL_MAX, 0, IMP_PADDING_REPLICATE,
+     IMP_ELEMENT_F32},
+    {"pooled at once, average", NETWORK(pooled, pooled_taps), 1, 70, 21, IMP_POOL_AVERAGE, 2, IMP_PADDING_ZERO,
+     IMP_ELEMENT_F32},
     {"pools and pixels", NETWORK(chain, pool_taps), 1, 61, 21, IMP_POOL_MAX, 0, IMP_PADDING_ZERO, IMP_ELEMENT_F32},
 };
+
+static const fixture_case *named(const char *name) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (!strcmp(cases[i].name, name)) return &cases[i];
+    fail_msg("there is no case %s", name);
+    return NULL;
+}
 
 /* Both compute in float, each value a sum of some hundred products whose roundings of 6e-8 add up like a random walk, and
    pass on through a few layers. */
@@ -352,6 +369,7 @@ static void test_bf16(void **state) {
         compare_bf16_limits(&vgg19, instruction_sets[set]);
         compare_bf16_limits(&cases[1], instruction_sets[set]);
         compare_bf16_limits(&cases[2], instruction_sets[set]);
+        compare_bf16_limits(named("pooled at once, average"), instruction_sets[set]);
     }
 }
 
@@ -395,12 +413,9 @@ static void test_costs(void **state) {
 }
 
 /* Strips are cut alike for any number of threads up to IMP_MANY_THREADS, though each thread has scratch of its own. */
-static void test_threads(void **state) {
-    const fixture_case *at = &cases[1];
-    const uint64_t memory = 700000;
+static void compare_threads(const fixture_case *at, uint64_t memory) {
     float *first = NULL;
 
-    (void)state;
     for (int threads = 1; threads <= IMP_MANY_THREADS; threads = 2 * threads + (threads == 2)) {
         imp_context *context = fixture_context(threads, NULL);
         whole_run run;
@@ -426,6 +441,12 @@ static void test_threads(void **state) {
         imp_context_free(context);
     }
     free(first);
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    compare_threads(&cases[1], 700000);
+    compare_threads(named("pooled, odd"), 650000);
 }
 
 /* ---- Allocations ------------------------------------------------------------------------------------------------- */

@@ -92,6 +92,7 @@ static void check_pool(const imp_kernels *kernels, imp_pool_kind kind, int relu,
     int row = random_below(height), block = random_below(blocks);
     windows whole = windows_make(kind, relu, view->channels, height, width);
     windows part = windows_make(kind, relu, view->channels, height, width);
+    test_map without_choices;
 
     whole.job.windows = *map_give(&whole.map, kernels);
     kernels->pool(&whole.job, given, 0, blocks, 0, height);
@@ -109,6 +110,14 @@ static void check_pool(const imp_kernels *kernels, imp_pool_kind kind, int relu,
             for (int x = 0; x < width; x++)
                 expect((choice_at(&part, c, y, x) <= MOST_CHOICE) == (c / IMP_BLOCK == block && y == row),
                        "%s pool: choices of more than its part", kernels->name);
+    without_choices = map_copy(&whole.map);
+    whole.job.choices.at = NULL;
+    whole.job.windows = *map_give(&without_choices, kernels);
+    kernels->pool(&whole.job, given, 0, blocks, 0, height);
+    map_take(&without_choices, kernels);
+    expect(!memcmp(whole.map.memory, without_choices.memory, whole.map.count * sizeof(float)),
+           "%s pool: another without choices", kernels->name);
+    map_free(&without_choices);
     windows_free(&whole);
     windows_free(&part);
 }

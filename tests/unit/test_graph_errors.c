@@ -72,6 +72,7 @@ static void test_bad_options(void **state) {
 
 /* A network that a mistake in a table, or weights of another network, would make. */
 static void test_bad_network(void **state) {
+    static const imp_tap pooled[] = {{3, BOTH}};
     imp_plan_options options = {
         .batch = 1, .height = 8, .width = 8, .taps = taps, .tap_count = COUNT(taps), .average_scale = 1};
     imp_context *context = fixture_context(1, NULL);
@@ -100,6 +101,10 @@ static void test_bad_network(void **state) {
     network.layer_count = 6;
     options.tap_count = 2;
     expect_failure(context, &network, &options, IMP_ERR_FORMAT, "relu2_1");
+    network.layers[3].channels = 7; /* nor does a pool, which would be the end of conv1_1 */
+    network.layer_count = 4;
+    options.taps = pooled, options.tap_count = 1;
+    expect_failure(context, &network, &options, IMP_ERR_FORMAT, "pool1");
     imp_network_release(&network);
     imp_context_free(context);
 }
