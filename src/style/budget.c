@@ -93,6 +93,7 @@ static int measure(const imp_budget *budget, int index, int history, uint64_t *b
     uint64_t with_styles;
     imp_strips_cost cost;
     scale->history = history;
+    scale->optimizers = (uint64_t)budget->photos * imp_descent_measure(budget->settings, &scale->canvas, history);
     scale->memory = imp_limit_left(budget->limit, parts.common + parts.beside);
     scale->style_memory = imp_limit_left(budget->limit, parts.common + parts.early);
     int status = imp_criterion_measure(budget->context, networks_of(budget, scale), budget->settings, budget->photos,

@@ -165,6 +165,8 @@ static void seconds_add_up_over_scales(void **state) {
     assert_true(fabs(imp_pace_run(&pace, &settings, 3, 0) - (36 + 165)) < 1e-9);
     assert_true(fabs(imp_pace_run(&pace, &settings, 0, 1) - 23) < 1e-9);
     assert_true(fabs(imp_pace_run(&pace, &settings, 2, 5) - (36 + 165)) < 1e-9);
+    settings.scales[0].optimizers = 1; /* takes time in its two steps alone */
+    assert_true(imp_pace_run(&pace, &settings, 0, 2) > 36 && imp_pace_run(&pace, &settings, 0, 0) < 36 - 20);
 }
 
 /* What the library told while painting within a limit. */
