@@ -2,7 +2,7 @@
 import math
 from xml.sax.saxutils import escape
 
-ROW, BAR, LEFT, RIGHT, WIDTH, TOP, BOTTOM = 26, 16, 480, 60, 900, 62, 30  # pixels
+ROW, BAR, LEFT, RIGHT, WIDTH, TOP, BOTTOM = 26, 16, 500, 60, 920, 62, 30  # pixels
 MARKS = [1, 2, 5, 10, 20, 50, 100]
 COLOURS = {"f32": "#3b6ea5", "bf16": "#c46a2b", "": "#5b8a4a"}
 FONT = 'font-family="Helvetica, Arial, sans-serif"'
