@@ -25,8 +25,8 @@ typedef struct imp_map_pooling {
     imp_map windows, choices;
 } imp_map_pooling;
 
-/* A convolution beside 2x2 pooling: its result is pooled, and out a shape alone; or it reads the gradient that pooling hands
-   back, of which in is the shape. */
+/* A convolution beside 2x2 pooling: its result is pooled, and out a shape alone; or it reads the gradient that pooling
+   hands back, of which in is the shape. */
 typedef enum imp_pool_side { IMP_POOL_NOWHERE, IMP_POOL_BEHIND, IMP_POOL_BEFORE } imp_pool_side;
 
 /* Convolution of whole maps; the fields are those of imp_convolution. */

@@ -259,8 +259,8 @@ static int lay_out_map(imp_plan *plan, const imp_node *node, imp_map *map, int h
                     value_name(plan, node));
 }
 
-/* The value, which has the shape of a convolution's result, becomes pooled. That result may still be a map for a while, with a
-   halo as the way back reads it. */
+/* The value, which has the shape of a convolution's result, becomes pooled. That result may still be a map for a while,
+   with a halo as the way back reads it. */
 static int pool_value(imp_plan *plan, imp_node *node) {
     const imp_layer *layer = imp_node_layer(plan, node), *pool = &plan->network->layers[node->pool];
     imp_map whole = node->value;

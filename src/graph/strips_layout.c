@@ -350,8 +350,8 @@ static int lay_out(const chooser *made, unsigned cuts, uint64_t memory, imp_stri
     return 1;
 }
 
-/* A layout with these cuts that takes no more than memory, or else the least, and what was asked for. Mostly that of the lowest
-   windows; but in those convolutions may go a way that takes more. */
+/* A layout with these cuts that takes no more than memory, or else the least, and what was asked for. Mostly that of the
+   lowest windows; but in those convolutions may go a way that takes more. */
 static int find_least(const chooser *made, unsigned cuts, uint64_t memory, imp_strips_layout *layout, uint64_t *asked) {
     imp_strips_layout tried;
     uint64_t lowest;
@@ -362,15 +362,14 @@ static int find_least(const chooser *made, unsigned cuts, uint64_t memory, imp_s
     for (uint64_t i = 1; i < LEAST_ATTEMPTS && layout->bytes > memory; i++) {
         uint64_t wanted = lowest / LEAST_ATTEMPTS * i;
 
-        if (wanted >= memory) break;
         if (!lay_out(made, cuts, wanted, &tried)) return 0;
         if (tried.bytes < layout->bytes) *layout = tried, *asked = wanted;
     }
     return 1;
 }
 
-/* The same, within memory where that can be: what fits piece by piece leaves gaps when it is placed, so that the most to
-   ask for is found by halving. */
+/* The layout with these cuts whose windows are the highest that fit memory together; where none do, the one that takes the
+   least. What fits piece by piece leaves gaps when it is placed, so that the most to ask for is found by halving. */
 static int fit(const chooser *made, unsigned cuts, uint64_t memory, imp_strips_layout *layout) {
     uint64_t fits, too_much = memory;
     imp_strips_layout tried;
@@ -378,7 +377,7 @@ static int fit(const chooser *made, unsigned cuts, uint64_t memory, imp_strips_l
     if (!lay_out(made, cuts, memory, layout)) return 0;
     if (layout->bytes <= memory) return 1;
     if (!find_least(made, cuts, memory, layout, &fits)) return 0;
-    for (int i = 0; i < FIT_ATTEMPTS && layout->bytes <= memory; i++) {
+    for (int i = 0; i < FIT_ATTEMPTS && layout->bytes <= memory && fits < too_much; i++) {
         uint64_t middle = fits + (too_much - fits) / 2;
 
         if (!lay_out(made, cuts, middle, &tried)) return 0;

@@ -423,8 +423,8 @@ int imp_paint_losses(imp_painting *painting, float *gradient) {
    the lead lets the main networks' style in as slowly as into a photo, without it they take a tenth more iterations. */
 static double content_lead(const imp_painting *painting) {
     const imp_settings *settings = &painting->settings;
-    double share = 0;
-    if (settings->count_iterations && current(painting)->iterations == 1) return 1; /* the lead must come to its end */
+    double share = 0, after = current(painting)->iterations * (1 - settings->preset->lead_share);
+    if (settings->count_iterations && after < 1) return 1; /* too few iterations for the lead to come to its end */
     if (settings->count_iterations)
         share = imp_course_share(0, painting->scale_iteration, current(painting)->iterations);
     if (settings->time_limit > 0)

@@ -30,7 +30,7 @@ typedef struct imp_preset {
     const char *content_layers, *style_layers, *style_loss;
     double content_weight, style_weight, variation_weight;
     /* The content weight begins at content_lead times itself and comes down to itself in lead_share of the iterations of
-       each scale: a content loss once high comes down slowly. 0: no lead. */
+       each scale: a content loss once high comes down slowly. A scale too short to come down has none. 0: no lead. */
     double content_lead, lead_share;
     double least_gain;    /* a scale ends when ten iterations gain less than this share of the loss; 0: never */
     int normalize_layers; /* 1: layer weights are divided by their sum */

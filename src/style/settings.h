@@ -15,7 +15,7 @@ typedef struct imp_scale {
     int iterations;
     int is_sketch; /* the losses are those of the sketch's network */
     /* Of style/budget.h: pairs of L-BFGS, the preset's until then; bytes for the criterion, and while a style is added
-       to it, that style's planes included, 0 without a limit; what the optimisers of all photos keep; windows in which
+       to it, that style's planes included, 0 without a limit; bytes that the optimisers of all photos keep; windows in which
        the networks are run; floating-point operations of an evaluation, and of the passes over photos and styles before the
        first. */
     int history;
