@@ -1,5 +1,6 @@
 /* What is alike for vectors of any width that are the compiler's own. Whoever includes it has declared vector, of floats,
-   and of as many lanes vector_bits, unsigned, vector_bytes, and condition, signed, in which a lane is -1 where it holds, else 0. */
+   and of as many lanes vector_bits, unsigned, vector_bytes, and condition, signed, in which a lane is -1 where it holds,
+   else 0. */
 #ifndef IMP_KERNELS_VECTOR_OPERATORS_H
 #define IMP_KERNELS_VECTOR_OPERATORS_H
 
